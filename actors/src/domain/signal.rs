@@ -1,0 +1,268 @@
+//! What a source said: one instruction, read but not yet judged for anybody.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::ids::{SignalId, SourceId};
+use super::instrument::Symbol;
+use super::money::{Percent, Price, Quantity};
+
+/// Buy or sell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Takes units for cash.
+    Buy,
+    /// Gives units for cash.
+    Sell,
+}
+
+impl Side {
+    /// Returns the other side.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+
+    /// Returns the word the API uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+        }
+    }
+}
+
+/// What the source wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Buy.
+    Buy,
+    /// Sell; the broker decides whether it closes a long or opens a short.
+    Sell,
+    /// Leave the position in the symbol, wholly or in part.
+    Close {
+        /// The part to close; absent: all of it (or the instruction's quantity).
+        fraction: Option<Percent>,
+        /// The direction the source believes it holds; a different one is refused.
+        holding: Option<Holding>,
+    },
+}
+
+/// The direction of a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holding {
+    /// Owned.
+    Long,
+    /// Owed.
+    Short,
+}
+
+/// How an order executes (FR-004).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum OrderKind {
+    /// At the market's price.
+    Market,
+    /// At `limit` or better.
+    Limit {
+        /// Worst price.
+        limit: Price,
+    },
+    /// A market order once `trigger` trades.
+    Stop {
+        /// Price that wakes the order.
+        trigger: Price,
+    },
+    /// A limit order once `trigger` trades.
+    StopLimit {
+        /// Price that wakes the order.
+        trigger: Price,
+        /// Worst price.
+        limit: Price,
+    },
+    /// A stop that follows the best price at a distance.
+    TrailingStop {
+        /// The distance.
+        trail: Trail,
+    },
+}
+
+impl OrderKind {
+    /// Returns the word the API uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Market => "market",
+            Self::Limit { .. } => "limit",
+            Self::Stop { .. } => "stop",
+            Self::StopLimit { .. } => "stop_limit",
+            Self::TrailingStop { .. } => "trailing_stop",
+        }
+    }
+
+    /// Returns the worst price named, if any.
+    #[must_use]
+    pub const fn limit(self) -> Option<Price> {
+        match self {
+            Self::Limit { limit } | Self::StopLimit { limit, .. } => Some(limit),
+            Self::Market | Self::Stop { .. } | Self::TrailingStop { .. } => None,
+        }
+    }
+
+    /// Returns the trigger price, if any.
+    #[must_use]
+    pub const fn trigger(self) -> Option<Price> {
+        match self {
+            Self::Stop { trigger } | Self::StopLimit { trigger, .. } => Some(trigger),
+            Self::Market | Self::Limit { .. } | Self::TrailingStop { .. } => None,
+        }
+    }
+}
+
+/// How far a trailing stop stays behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trail {
+    /// In the account's currency.
+    Amount(Price),
+    /// In per cent of the best price.
+    Percent(Percent),
+}
+
+/// A protective price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// At this price.
+    At(Price),
+    /// This far from the entry.
+    Distance(Percent),
+    /// At the entry.
+    BreakEven,
+}
+
+/// One instruction as a careful human would read it; nothing in it is guessed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instruction {
+    /// What to do.
+    pub action: Action,
+    /// In what.
+    pub symbol: Symbol,
+    /// How much; absent: the risk settings size the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Quantity>,
+    /// How.
+    pub kind: OrderKind,
+    /// The price the sender saw; never a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Price>,
+    /// Where to leave with a loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_loss: Option<Level>,
+    /// Where to leave with a profit, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub take_profits: Vec<Level>,
+    /// Leverage asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leverage: Option<Decimal>,
+}
+
+/// Where a signal came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A webhook.
+    Tradingview,
+    /// The API or the dashboard: a person's own order.
+    Manual,
+}
+
+impl Origin {
+    /// Every origin, for metrics that start at zero.
+    pub const ALL: [Self; 2] = [Self::Tradingview, Self::Manual];
+
+    /// Returns the word used in the API and as a metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tradingview => "tradingview",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// What makes two deliveries the same one (`DESIGN` 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryKey {
+    /// The body named itself (an id or a bar time): the same one is a repeat however late.
+    Named(#[serde(with = "hex16")] u128),
+    /// Nothing but the bytes: identical bytes within 60 s are a repeat.
+    Bytes(#[serde(with = "hex16")] u128),
+}
+
+impl DeliveryKey {
+    /// Seconds within which identical bytes are a repeat.
+    pub const WINDOW_S: i64 = 60;
+
+    /// Returns whether a delivery at `now` repeats the one first seen at `first`.
+    #[must_use]
+    pub fn repeats(self, first: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        match self {
+            Self::Named(_) => true,
+            Self::Bytes(_) => (now - first).num_seconds() <= Self::WINDOW_S,
+        }
+    }
+
+    /// Returns the key as index bytes.
+    #[must_use]
+    pub fn bytes(self) -> [u8; 17] {
+        let (tag, hash) = match self {
+            Self::Named(hash) => (b'n', hash),
+            Self::Bytes(hash) => (b'b', hash),
+        };
+        let mut key = [tag; 17];
+        if let Some(rest) = key.get_mut(1..) {
+            rest.copy_from_slice(&hash.to_be_bytes());
+        }
+        key
+    }
+}
+
+mod hex16 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{value:032x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+    }
+}
+
+/// One accepted delivery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Its id; told to the sender.
+    pub id: SignalId,
+    /// Who said it.
+    pub source: SourceId,
+    /// By which door.
+    pub origin: Origin,
+    /// When its last byte was read.
+    pub received_at: DateTime<Utc>,
+    /// What recognises a repeat.
+    pub delivery: DeliveryKey,
+    /// What it said.
+    pub instruction: Instruction,
+}

@@ -1,0 +1,4 @@
+//! The engine of Trade Executor.
+
+pub mod domain;
+pub mod ports;

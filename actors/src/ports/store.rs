@@ -1,0 +1,76 @@
+//! The index of the log (projections) and the vault (what must not be in a log).
+
+/// A key of the index.
+pub type Key = Vec<u8>;
+/// A value of the index.
+pub type Value = Vec<u8>;
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store failed: {0}")]
+pub struct StoreError(pub String);
+
+/// Rows to write with the sequence number of the last record they contain.
+#[derive(Debug, Default)]
+pub struct RowBatch {
+    /// Rows: a value replaces, `None` removes. A row is derived from records; a record itself is in the log alone.
+    pub rows: Vec<(Key, Option<Value>)>,
+    /// The index now contains the log up to here.
+    pub applied: u64,
+}
+
+/// Projections by key. Disposable: everything in it follows from the log.
+///
+/// Reads may come from any thread; one owner writes.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Returns the sequence number up to which the index contains the log; 0 when new.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn applied(&self) -> Result<u64, StoreError>;
+
+    /// Returns one row.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError>;
+
+    /// Returns at most `limit` rows whose keys start with `prefix`, in key order, after `after` when given.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Key, Value)>, StoreError>;
+
+    /// Writes all rows and `applied` in one atomic step. Need not be durable: the log is.
+    ///
+    /// # Errors
+    /// When the medium fails; then nothing of the batch was written.
+    fn apply(&self, batch: RowBatch) -> Result<(), StoreError>;
+}
+
+/// Sealed credentials, sessions and tokens: by key, durable on return, and removable.
+pub trait Vault: Send + Sync + std::fmt::Debug {
+    /// Returns one value.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError>;
+
+    /// Returns every pair whose key starts with `prefix`, in key order.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Key, Value)>, StoreError>;
+
+    /// Writes or removes one value and returns once that survives a power cut.
+    ///
+    /// # Errors
+    /// When the medium fails; then the outcome is unknown.
+    fn put(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError>;
+
+    /// Removes a value and returns it: of any number of callers, one gets it. Durable on return.
+    ///
+    /// # Errors
+    /// When the medium fails; then the outcome is unknown.
+    fn take(&self, key: &[u8]) -> Result<Option<Value>, StoreError>;
+}
