@@ -1,7 +1,22 @@
 //! All that is true without a computer: values and the rules between them.
 
+pub mod calendar;
+pub mod event;
+pub mod execution;
+pub mod feed;
 pub mod ids;
 pub mod instrument;
+pub mod intent;
 pub mod money;
+pub mod order;
+pub mod paper;
+pub mod portfolio;
+pub mod position;
+pub mod push;
 pub mod record;
+pub mod report;
+pub mod restart;
+pub mod risk;
 pub mod signal;
+pub mod stages;
+pub mod user;

@@ -1,0 +1,199 @@
+//! One broker account: opens the session, sends orders without waiting for one before the other, passes answers on.
+//!
+//! Every request runs as a task of its own: an answer is a message, and a late one is still a fact.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::domain::ids::{ClientOrderId, ConnectionId};
+use crate::domain::order::Ticket;
+use crate::domain::portfolio::Balance;
+use crate::domain::restart::backoff;
+use crate::execution::{Answer, ExecutionMsg};
+use crate::fault;
+use crate::ports::broker::{Broker, BrokerError};
+use crate::risk::RiskMsg;
+use crate::user::UserMsg;
+use crate::user::lines::Lines;
+
+/// How often the balance is asked for: new entries need one not older than a minute.
+const POLL: Duration = Duration::from_secs(25);
+
+/// What a connection is told.
+#[derive(Debug)]
+pub enum ConnectionMsg {
+    /// Open the session.
+    Connect,
+    /// The session is open, or is not.
+    Connected(Result<Balance, BrokerError>),
+    /// Send an order.
+    Submit(Box<Ticket>),
+    /// Cancel an order.
+    Cancel(ClientOrderId),
+    /// Look an order up.
+    LookUp(ClientOrderId),
+    /// Execution is new: tell it again that the session is open.
+    Resync,
+    /// Ask for the balance.
+    Poll,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct BrokerConnection;
+
+/// What a connection needs.
+#[derive(Debug)]
+pub struct ConnectionArgs {
+    /// The lines to its kin.
+    pub lines: Arc<Lines>,
+    /// Which account.
+    pub connection: ConnectionId,
+    /// The broker's client.
+    pub broker: Arc<dyn Broker>,
+}
+
+/// What a connection holds.
+#[derive(Debug)]
+pub struct ConnectionState {
+    args: ConnectionArgs,
+    requests: JoinSet<()>,
+    attempts: u32,
+    balance: Option<Balance>,
+}
+
+impl Actor for BrokerConnection {
+    type Msg = ConnectionMsg;
+    type State = ConnectionState;
+    type Arguments = ConnectionArgs;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<ConnectionMsg>,
+        args: ConnectionArgs,
+    ) -> Result<ConnectionState, ActorProcessingErr> {
+        me.cast(ConnectionMsg::Connect)?;
+        Ok(ConnectionState { args, requests: JoinSet::new(), attempts: 0, balance: None })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<ConnectionMsg>,
+        msg: ConnectionMsg,
+        state: &mut ConnectionState,
+    ) -> Result<(), ActorProcessingErr> {
+        while state.requests.try_join_next().is_some() {}
+        match msg {
+            ConnectionMsg::Connect => state.connect(me),
+            ConnectionMsg::Connected(result) => state.connected(&me, result),
+            ConnectionMsg::Submit(ticket) => {
+                fault::point("broker_connection");
+                state.submit(*ticket);
+            }
+            ConnectionMsg::Cancel(order) => state.cancel(order),
+            ConnectionMsg::LookUp(order) => state.look_up(order),
+            ConnectionMsg::Resync => {
+                if let Some(balance) = state.balance {
+                    state.announce(balance);
+                }
+            }
+            ConnectionMsg::Poll => {
+                state.poll();
+                me.send_after(POLL, || ConnectionMsg::Poll);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ConnectionState {
+    fn connect(&mut self, me: ActorRef<ConnectionMsg>) {
+        let broker = Arc::clone(&self.args.broker);
+        self.requests.spawn(async move {
+            let result = broker.connect().await;
+            if me.cast(ConnectionMsg::Connected(result)).is_err() {
+                tracing::debug!("the connection stopped while its session was opened");
+            }
+        });
+    }
+
+    fn connected(&mut self, me: &ActorRef<ConnectionMsg>, result: Result<Balance, BrokerError>) {
+        let balance = match result {
+            Ok(balance) => balance,
+            Err(error) => {
+                let pause = backoff(self.attempts);
+                self.attempts = self.attempts.saturating_add(1);
+                tracing::warn!(connection = %self.args.connection, %error, ?pause, "the broker session was not opened");
+                me.send_after(pause, || ConnectionMsg::Connect);
+                return;
+            }
+        };
+        self.attempts = 0;
+        let (to, mut reports) = mpsc::unbounded_channel();
+        self.args.broker.stream(to);
+        let lines = Arc::clone(&self.args.lines);
+        self.requests.spawn(async move {
+            while let Some(report) = reports.recv().await {
+                lines.execution.tell(ExecutionMsg::Reported(Box::new(report)));
+            }
+        });
+        self.announce(balance);
+        me.send_after(POLL, || ConnectionMsg::Poll);
+    }
+
+    /// Execution looks open orders up first; only then the user hands over new signals.
+    fn announce(&mut self, balance: Balance) {
+        self.balance = Some(balance);
+        let (lines, connection) = (&self.args.lines, self.args.connection);
+        let at_once = self.args.broker.shows_orders_at_once();
+        lines.execution.tell(ExecutionMsg::Connected(connection, at_once, balance));
+        lines.risk.tell(RiskMsg::Balance(connection, balance));
+        if lines.user.cast(UserMsg::Connected(connection, balance)).is_err() {
+            tracing::debug!("the user's actor is restarting");
+        }
+    }
+
+    fn submit(&mut self, ticket: Ticket) {
+        let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
+        self.requests.spawn(async move {
+            let order = ticket.id;
+            let sent = lines.shared.clock.stamp();
+            let result = broker.submit(ticket).await;
+            fault::point("broker_connection.answered");
+            let acknowledged = lines.shared.clock.stamp();
+            lines.execution.tell(ExecutionMsg::Answered(Box::new(Answer { order, sent, acknowledged, result })));
+        });
+    }
+
+    fn cancel(&mut self, order: ClientOrderId) {
+        let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
+        self.requests.spawn(async move {
+            if let Err(error) = broker.cancel(order).await {
+                lines.execution.tell(ExecutionMsg::CancelFailed(order, error));
+            }
+        });
+    }
+
+    fn look_up(&mut self, order: ClientOrderId) {
+        let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
+        self.requests.spawn(async move {
+            let result = broker.order(order).await.map(|found| found.map(Box::new));
+            lines.execution.tell(ExecutionMsg::LookedUp(order, result));
+        });
+    }
+
+    fn poll(&mut self) {
+        let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
+        let connection = self.args.connection;
+        self.requests.spawn(async move {
+            match broker.balance().await {
+                Ok(balance) => lines.risk.tell(RiskMsg::Balance(connection, balance)),
+                Err(error) => tracing::warn!(%connection, %error, "the balance is not known"),
+            }
+        });
+    }
+}

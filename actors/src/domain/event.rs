@@ -1,0 +1,466 @@
+//! All that can happen. An event is the payload of a record; projections and actors follow from events alone.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, SourceId, UserId};
+use super::instrument::Symbol;
+use super::money::{Money, Quantity};
+use super::order::{Fill, Mode, OrderStep, Ticket};
+use super::portfolio::Balance;
+use super::position::Position;
+use super::record::{Statement, Status};
+use super::report::ReportedState;
+use super::risk::{Decision, Denial, Limits};
+use super::signal::{OrderKind, Side, Signal};
+use super::stages::Stages;
+use super::user::{Connection, Role};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The engine came up on this log.
+    EngineStarted {
+        /// Its version.
+        version: String,
+    },
+    /// The engine went down in good order.
+    EngineStopped,
+
+    /// A person was added.
+    UserCreated {
+        /// Shown name.
+        name: String,
+        /// What they may do.
+        role: Role,
+        /// Their risk limits.
+        limits: Limits,
+    },
+    /// A person's actors failed too often; their signals are refused until an operator resumes them.
+    UserSuspended {
+        /// What failed.
+        reason: String,
+    },
+    /// An operator lifted a suspension.
+    UserResumed,
+    /// A broker account was connected.
+    ConnectionAdded {
+        /// The account.
+        connection: Connection,
+    },
+    /// Risk limits were changed.
+    LimitsChanged {
+        /// All limits from now on.
+        limits: Limits,
+    },
+    /// A source was made.
+    SourceCreated {
+        /// Its id.
+        source: SourceId,
+        /// Shown name.
+        name: String,
+        /// SHA-256 of the URL's secret, in hexadecimal; absent for a source without a URL.
+        token_hash: Option<String>,
+    },
+    /// A source's URL was replaced; the old one is dead.
+    SourceRotated {
+        /// Its id.
+        source: SourceId,
+        /// How many URLs it had before.
+        version: u32,
+        /// SHA-256 of the new URL's secret.
+        token_hash: String,
+    },
+    /// The user follows a source from now on.
+    SourceFollowed {
+        /// Which.
+        source: SourceId,
+    },
+    /// The user follows a source no longer.
+    SourceUnfollowed {
+        /// Which.
+        source: SourceId,
+    },
+
+    /// A signal was accepted.
+    SignalReceived {
+        /// The signal.
+        signal: Signal,
+        /// For how many followers it is to be decided.
+        recipients: u32,
+        /// The delivery's body, shortened, secrets masked.
+        excerpt: String,
+    },
+    /// The same delivery came again; nothing was done.
+    SignalRepeated {
+        /// The first one.
+        signal: SignalId,
+        /// From where.
+        source: SourceId,
+    },
+    /// A delivery could not be read; nothing was done.
+    SignalRefused {
+        /// From where.
+        source: SourceId,
+        /// Stable code.
+        code: String,
+        /// The field at fault.
+        field: Option<String>,
+        /// What the sender reads.
+        message: String,
+        /// The delivery's body, shortened, secrets masked.
+        excerpt: String,
+    },
+
+    /// An order was decided. From here on it is never forgotten.
+    OrderCreated {
+        /// What is to be done.
+        ticket: Ticket,
+        /// At which broker.
+        broker: String,
+        /// With which money.
+        mode: Mode,
+        /// The numbers of the decision.
+        decision: Decision,
+        /// Stages passed so far.
+        stages: Stages,
+    },
+    /// A signal was denied for this user; no order exists at any broker.
+    OrderDenied {
+        /// What was asked for, as far as it was known.
+        ticket: Ticket,
+        /// At which broker it would have been.
+        broker: String,
+        /// With which money.
+        mode: Mode,
+        /// Why.
+        denial: Denial,
+        /// The numbers of the decision.
+        decision: Decision,
+        /// Stages passed so far.
+        stages: Stages,
+    },
+    /// An order took a step.
+    OrderMoved {
+        /// Which order.
+        order: ClientOrderId,
+        /// The step.
+        #[serde(flatten)]
+        step: OrderStep,
+        /// Stages passed since the last record.
+        stages: Stages,
+    },
+    /// A fill changed a position; a flat one is closed.
+    PositionChanged {
+        /// The position now.
+        position: Position,
+        /// What the change took as profit.
+        realized: Money,
+        /// Whether it was opened by this change.
+        opened: bool,
+    },
+    /// The broker told the account's balance.
+    BalanceSeen {
+        /// Which account.
+        connection: ConnectionId,
+        /// The balance.
+        balance: Balance,
+    },
+
+    /// Trading stops for new orders.
+    TradingHalted {
+        /// For whom: this user, or everybody.
+        scope: Scope,
+        /// Who did it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Trading goes on.
+    TradingResumed {
+        /// For whom.
+        scope: Scope,
+        /// Who did it.
+        by: String,
+    },
+
+    /// A login succeeded.
+    LoginSucceeded {
+        /// By which means.
+        method: String,
+    },
+    /// A login failed.
+    LoginFailed {
+        /// By which means.
+        method: String,
+    },
+    /// An API token was made.
+    TokenCreated {
+        /// Its public id.
+        token: String,
+        /// Shown name.
+        name: String,
+        /// What it may do.
+        scopes: Vec<String>,
+    },
+    /// An API token was revoked.
+    TokenRevoked {
+        /// Its public id.
+        token: String,
+    },
+
+    /// The paper broker opened an account.
+    PaperOpened {
+        /// Which.
+        connection: ConnectionId,
+        /// With how much.
+        cash: Money,
+    },
+    /// The paper broker took an order into its book (and perhaps filled it at once).
+    PaperBooked {
+        /// Which account.
+        connection: ConnectionId,
+        /// The client's id.
+        order: ClientOrderId,
+        /// The paper broker's id.
+        broker_order: BrokerOrderId,
+        /// In what.
+        symbol: Symbol,
+        /// Which way.
+        side: Side,
+        /// How much.
+        quantity: Quantity,
+        /// How.
+        kind: OrderKind,
+        /// Where it stands.
+        state: ReportedState,
+        /// Executions.
+        fills: Vec<Fill>,
+    },
+    /// An order in the paper broker's book moved.
+    PaperMoved {
+        /// Which account.
+        connection: ConnectionId,
+        /// The client's id.
+        order: ClientOrderId,
+        /// Where it stands.
+        state: ReportedState,
+        /// New executions.
+        fills: Vec<Fill>,
+    },
+}
+
+/// Whom a halt concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// One user.
+    User,
+    /// Everybody on this engine.
+    Global,
+}
+
+/// Who caused an event from outside; absent for the engine's own doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Address.
+    pub ip: Option<String>,
+    /// Software.
+    pub agent: Option<String>,
+}
+
+/// An event ready to be recorded.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// Whose it is.
+    pub user: Option<UserId>,
+    /// What happened.
+    pub event: Event,
+    /// What the log will say.
+    pub statement: Statement,
+}
+
+impl Fact {
+    /// Words an event of the engine's own doing.
+    #[must_use]
+    pub fn new(user: Option<UserId>, event: Event) -> Self {
+        Self::by(user, event, &Caller::default())
+    }
+
+    /// Words an event caused by a caller.
+    #[must_use]
+    pub fn by(user: Option<UserId>, event: Event, caller: &Caller) -> Self {
+        let (resource_type, resource_id) = event.resource();
+        let error_message = event.failure();
+        let statement = Statement {
+            user_id: user.map(|user| user.to_string()),
+            action: event.action().to_owned(),
+            resource_type: resource_type.to_owned(),
+            resource_id,
+            ip_address: caller.ip.clone(),
+            user_agent: caller.agent.clone(),
+            status: if error_message.is_some() { Status::Failure } else { Status::Success },
+            error_message,
+            payload: event.canonical(),
+        };
+        Self { user, event, statement }
+    }
+}
+
+/// A committed event with its place in the log.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The record's number.
+    pub seq: u64,
+    /// When it was committed.
+    pub at: DateTime<Utc>,
+    /// Whose it is.
+    pub user: Option<UserId>,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Event {
+    /// Returns the record's action (FR-052, FR-053 and the engine's own).
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::EngineStarted { .. } => "ENGINE_STARTED",
+            Self::EngineStopped => "ENGINE_STOPPED",
+            Self::UserCreated { .. } => "USER_CREATED",
+            Self::UserSuspended { .. } => "USER_SUSPENDED",
+            Self::UserResumed => "USER_RESUMED",
+            Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
+            Self::LimitsChanged { .. } => "LIMITS_CHANGED",
+            Self::SourceCreated { .. } => "SOURCE_CREATED",
+            Self::SourceRotated { .. } => "SOURCE_ROTATED",
+            Self::SourceFollowed { .. } => "SOURCE_FOLLOWED",
+            Self::SourceUnfollowed { .. } => "SOURCE_UNFOLLOWED",
+            Self::SignalReceived { .. } => "SIGNAL_RECEIVED",
+            Self::SignalRepeated { .. } => "SIGNAL_REPEATED",
+            Self::SignalRefused { .. } => "SIGNAL_REFUSED",
+            Self::OrderCreated { .. } => "ORDER_CREATED",
+            Self::OrderDenied { .. } => "ORDER_DENIED",
+            Self::OrderMoved { step, .. } => match step {
+                OrderStep::Accepted { .. } => "ORDER_SUBMITTED",
+                OrderStep::Filled { .. } => "TRADE_EXECUTED",
+                OrderStep::Rejected { .. } => "ORDER_REJECTED",
+                OrderStep::CancelRequested { .. } => "ORDER_CANCEL_REQUESTED",
+                OrderStep::Canceled { .. } => "ORDER_CANCELLED",
+                OrderStep::Expired { .. } => "ORDER_EXPIRED",
+                OrderStep::OutcomeLost { .. } => "ORDER_UNKNOWN",
+                OrderStep::Failed { .. } => "ORDER_FAILED",
+            },
+            Self::PositionChanged { position, opened, .. } => {
+                if *opened {
+                    "POSITION_OPENED"
+                } else if position.net.is_flat() {
+                    "POSITION_CLOSED"
+                } else {
+                    "POSITION_MODIFIED"
+                }
+            }
+            Self::BalanceSeen { .. } => "BALANCE_SEEN",
+            Self::TradingHalted { .. } => "TRADING_HALTED",
+            Self::TradingResumed { .. } => "TRADING_RESUMED",
+            Self::LoginSucceeded { .. } => "LOGIN_SUCCESS",
+            Self::LoginFailed { .. } => "LOGIN_FAILED",
+            Self::TokenCreated { .. } => "TOKEN_CREATED",
+            Self::TokenRevoked { .. } => "TOKEN_REVOKED",
+            Self::PaperOpened { .. } => "PAPER_ACCOUNT_OPENED",
+            Self::PaperBooked { .. } => "PAPER_ORDER_BOOKED",
+            Self::PaperMoved { .. } => "PAPER_ORDER_MOVED",
+        }
+    }
+
+    /// Returns the kind and id of the thing it happened to.
+    #[must_use]
+    pub fn resource(&self) -> (&'static str, Option<String>) {
+        match self {
+            Self::EngineStarted { .. } | Self::EngineStopped => ("Engine", None),
+            Self::UserCreated { .. } | Self::UserSuspended { .. } | Self::UserResumed => ("User", None),
+            Self::ConnectionAdded { connection } => ("BrokerConnection", Some(connection.id.to_string())),
+            Self::LimitsChanged { .. } => ("Limits", None),
+            Self::SourceCreated { source, .. }
+            | Self::SourceRotated { source, .. }
+            | Self::SourceFollowed { source }
+            | Self::SourceUnfollowed { source } => ("Source", Some(source.to_string())),
+            Self::SignalReceived { signal, .. } => ("Signal", Some(signal.id.to_string())),
+            Self::SignalRepeated { signal, .. } => ("Signal", Some(signal.to_string())),
+            Self::SignalRefused { source, .. } => ("Source", Some(source.to_string())),
+            Self::OrderCreated { ticket, .. } | Self::OrderDenied { ticket, .. } => {
+                ("Trade", Some(ticket.id.to_string()))
+            }
+            Self::OrderMoved { order, .. } => ("Trade", Some(order.to_string())),
+            Self::PositionChanged { position, .. } => ("Position", Some(position.symbol.to_string())),
+            Self::BalanceSeen { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
+            Self::TradingHalted { .. } | Self::TradingResumed { .. } => ("Trading", None),
+            Self::LoginSucceeded { .. } | Self::LoginFailed { .. } => ("Session", None),
+            Self::TokenCreated { token, .. } | Self::TokenRevoked { token } => ("Token", Some(token.clone())),
+            Self::PaperOpened { connection, .. } => ("PaperAccount", Some(connection.to_string())),
+            Self::PaperBooked { order, .. } | Self::PaperMoved { order, .. } => {
+                ("PaperOrder", Some(order.to_string()))
+            }
+        }
+    }
+
+    /// Returns why it is a failure, when it is one.
+    fn failure(&self) -> Option<String> {
+        match self {
+            Self::SignalRefused { message, .. } => Some(message.clone()),
+            Self::OrderDenied { denial, .. } => Some(denial.message.clone()),
+            Self::UserSuspended { reason } => Some(reason.clone()),
+            Self::LoginFailed { .. } => Some("login failed".to_owned()),
+            Self::OrderMoved { step, .. } => match step {
+                OrderStep::Rejected { reason, .. }
+                | OrderStep::Expired { reason }
+                | OrderStep::OutcomeLost { reason }
+                | OrderStep::Failed { reason } => Some(reason.clone()),
+                OrderStep::Accepted { .. }
+                | OrderStep::Filled { .. }
+                | OrderStep::CancelRequested { .. }
+                | OrderStep::Canceled { .. } => None,
+            },
+            Self::EngineStarted { .. }
+            | Self::EngineStopped
+            | Self::UserCreated { .. }
+            | Self::UserResumed
+            | Self::ConnectionAdded { .. }
+            | Self::LimitsChanged { .. }
+            | Self::SourceCreated { .. }
+            | Self::SourceRotated { .. }
+            | Self::SourceFollowed { .. }
+            | Self::SourceUnfollowed { .. }
+            | Self::SignalReceived { .. }
+            | Self::SignalRepeated { .. }
+            | Self::OrderCreated { .. }
+            | Self::PositionChanged { .. }
+            | Self::BalanceSeen { .. }
+            | Self::TradingHalted { .. }
+            | Self::TradingResumed { .. }
+            | Self::LoginSucceeded { .. }
+            | Self::TokenCreated { .. }
+            | Self::TokenRevoked { .. }
+            | Self::PaperOpened { .. }
+            | Self::PaperBooked { .. }
+            | Self::PaperMoved { .. } => None,
+        }
+    }
+
+    /// Returns the event as canonical JSON (RFC 8785).
+    ///
+    /// All keys are ASCII, all numbers are strings or integers below 2^53, and maps are sorted, so the compact
+    /// form of `serde_json` is the canonical one.
+    fn canonical(&self) -> Option<String> {
+        serde_json::to_value(self).and_then(|value| serde_json::to_string(&value)).ok()
+    }
+
+    /// Reads an event back from a record's payload.
+    ///
+    /// # Errors
+    /// When the payload is not an event of this version.
+    pub fn parse(payload: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(payload)
+    }
+}

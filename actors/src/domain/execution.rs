@@ -1,0 +1,142 @@
+//! What an order's answers and reports mean: pure decisions, from an order and a report to events.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::event::Event;
+use super::order::{Order, OrderStep};
+use super::portfolio::Balance;
+use super::position::Position;
+use super::report::{OrderReport, ReportedState};
+use super::stages::Stages;
+
+/// Returns what a report adds to what is known of an order.
+///
+/// Reports may repeat, overtake each other and overlap: only what is new becomes an event, each execution once.
+#[must_use]
+pub fn reported(
+    order: &Order,
+    held: Option<&Position>,
+    known_balance: Option<&Balance>,
+    report: &OrderReport,
+    stages: Stages,
+    now: DateTime<Utc>,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut after = order.clone();
+    let mut step = |after: &mut Order, step: OrderStep| {
+        let taken = after.apply(&step, now);
+        match taken {
+            Ok(()) => {
+                let stages = if events.is_empty() { stages } else { Stages { filled: stages.filled, ..Stages::default() } };
+                events.push(Event::OrderMoved { order: order.ticket.id, step, stages });
+                true
+            }
+            Err(illegal) => {
+                tracing::debug!(order = %order.ticket.id, %illegal, "a report repeats what is known");
+                false
+            }
+        }
+    };
+    let refused = matches!(report.state, ReportedState::Rejected(_)) && report.fills.is_empty();
+    if order.broker_order.is_none() && !order.status.is_final() && !refused {
+        step(&mut after, OrderStep::Accepted { broker_order: report.broker_order.clone() });
+    }
+    let mut changes = Vec::new();
+    let mut position = held.cloned();
+    for fill in &report.fills {
+        if after.knows(&fill.execution) || !step(&mut after, OrderStep::Filled { fill: fill.clone() }) {
+            continue;
+        }
+        let before = position
+            .take()
+            .unwrap_or_else(|| Position::flat(order.ticket.connection, order.ticket.symbol, fill.at));
+        let opened = before.net.is_flat();
+        let taken = before.realized;
+        let now_held = before.after(order.ticket.side, fill);
+        let realized = now_held.realized - taken;
+        changes.push(Event::PositionChanged { position: now_held.clone(), realized, opened });
+        position = Some(now_held).filter(|held| !held.net.is_flat());
+    }
+    match &report.state {
+        ReportedState::Open | ReportedState::Filled => {}
+        ReportedState::Canceled => {
+            let reason = after.reason.clone().unwrap_or_else(|| "cancelled at the broker".to_owned());
+            step(&mut after, OrderStep::Canceled { reason });
+        }
+        ReportedState::Expired => {
+            step(&mut after, OrderStep::Expired { reason: "its time in force ended".to_owned() });
+        }
+        ReportedState::Rejected(refusal) => {
+            let (code, reason) = (refusal.code.as_str().to_owned(), refusal.message.clone());
+            step(&mut after, OrderStep::Rejected { code, reason });
+        }
+    }
+    events.extend(changes);
+    let balance = report.balance.filter(|told| known_balance.is_none_or(|known| moved(known, told)));
+    events.extend(balance.map(|balance| Event::BalanceSeen { connection: order.ticket.connection, balance }));
+    events
+}
+
+/// Returns whether a balance says something the log should hold: equity drifts with prices, cash does not.
+#[must_use]
+pub fn moved(known: &Balance, told: &Balance) -> bool {
+    told.at >= known.at && known.cash != told.cash
+}
+
+/// The search for an order whose answer was lost (`SECURITY-BAR` 5.4).
+#[derive(Clone, Debug)]
+pub struct Search {
+    sent_at: DateTime<Utc>,
+    asked: u32,
+    unseen: Vec<DateTime<Utc>>,
+}
+
+/// What a search has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing yet: ask again after this time.
+    AskAgain(TimeDelta),
+    /// The broker has never seen it.
+    NeverSeen,
+}
+
+impl Search {
+    /// Starts the search for an order sent at `sent_at`.
+    #[must_use]
+    pub const fn new(sent_at: DateTime<Utc>) -> Self {
+        Self { sent_at, asked: 0, unseen: Vec::new() }
+    }
+
+    /// Counts an answer that said "never seen" (`Some`) or a question without an answer (`None`).
+    ///
+    /// "Never seen" takes three answers over ten seconds, the first five seconds or more after sending, unless
+    /// the venue shows its orders at once (`proof`), as the paper broker's book does.
+    pub fn unseen(&mut self, answered: bool, proof: bool, now: DateTime<Utc>) -> Found {
+        self.asked += 1;
+        if answered && proof {
+            return Found::NeverSeen;
+        }
+        if answered && now - self.sent_at >= TimeDelta::seconds(5) {
+            self.unseen.push(now);
+        }
+        let span = self.unseen.first().zip(self.unseen.last()).map(|(first, last)| *last - *first);
+        if self.unseen.len() >= 3 && span >= Some(TimeDelta::seconds(10)) {
+            return Found::NeverSeen;
+        }
+        Found::AskAgain(TimeDelta::seconds(1_i64 << self.asked.saturating_sub(1).min(5)))
+    }
+}
+
+/// Returns the pause before an order that was provably not received is sent again (FR-009), or `None`: give up.
+#[must_use]
+pub const fn resend_after(attempts: u32) -> Option<TimeDelta> {
+    match attempts {
+        0 => Some(TimeDelta::seconds(1)),
+        1 => Some(TimeDelta::seconds(2)),
+        2 => Some(TimeDelta::seconds(4)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

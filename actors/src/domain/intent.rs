@@ -1,0 +1,157 @@
+//! A signal sized for one user: what would be done if every rule agreed.
+
+use uuid::Uuid;
+
+use super::ids::{ClientOrderId, ConnectionId, UserId};
+use super::instrument::Instrument;
+use super::money::{Net, Percent, Quantity};
+use super::order::Ticket;
+use super::risk::{Decision, Denial, DenialCode, Snapshot};
+use super::signal::{Action, Holding, Side, Signal};
+use super::user::UserState;
+
+/// What one user would do about a signal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// The order.
+    pub ticket: Ticket,
+    /// The numbers used so far.
+    pub decision: Decision,
+}
+
+impl Intent {
+    /// Returns the order's shape before it is sized, so that even a denial can be shown.
+    #[must_use]
+    pub fn draft(user: UserId, signal: &Signal, seen: &Snapshot<'_>) -> Self {
+        let told = &signal.instruction;
+        let expected = seen.expected_position();
+        let side = match told.action {
+            Action::Buy => Side::Buy,
+            Action::Sell => Side::Sell,
+            Action::Close { .. } if expected.is_short() => Side::Buy,
+            Action::Close { .. } => Side::Sell,
+        };
+        let ticket = Ticket {
+            id: ClientOrderId::derive(user, seen.connection.id, signal.id, 0),
+            user,
+            signal: signal.id,
+            origin: signal.origin,
+            connection: seen.connection.id,
+            symbol: told.symbol,
+            side,
+            quantity: told.quantity.unwrap_or(Quantity::ZERO),
+            kind: told.kind,
+            reduces: false,
+            stop_loss: told.stop_loss,
+            take_profits: told.take_profits.clone(),
+        };
+        let decision = Decision {
+            requested: told.quantity,
+            equity: seen.balance.map(|balance| balance.equity),
+            available: seen.balance.map(|balance| balance.buying_power - seen.reserved),
+            reserved: Some(seen.reserved),
+            position: Some(expected),
+            ..Decision::default()
+        };
+        Self { ticket, decision }
+    }
+
+    /// Returns what was asked for, for a denial that comes before anything is known of account or market.
+    #[must_use]
+    pub fn refused(user: &UserState, signal: &Signal) -> Self {
+        let told = &signal.instruction;
+        let connection = user.default_connection().map_or(ConnectionId::new(Uuid::nil()), |known| known.id);
+        let ticket = Ticket {
+            id: ClientOrderId::derive(user.id, connection, signal.id, 0),
+            user: user.id,
+            signal: signal.id,
+            origin: signal.origin,
+            connection,
+            symbol: told.symbol,
+            side: if told.action == Action::Buy { Side::Buy } else { Side::Sell },
+            quantity: told.quantity.unwrap_or(Quantity::ZERO),
+            kind: told.kind,
+            reduces: false,
+            stop_loss: told.stop_loss,
+            take_profits: told.take_profits.clone(),
+        };
+        Self { ticket, decision: Decision { requested: told.quantity, ..Decision::default() } }
+    }
+
+    /// Sizes a draft: what the signal says, else what the limits allow.
+    ///
+    /// # Errors
+    /// When there is nothing to close or no way to size the order.
+    pub fn size(mut self, signal: &Signal, seen: &Snapshot<'_>) -> Result<Self, Denial> {
+        let Some(instrument) = seen.instrument else { return Ok(self) };
+        let price = seen.judged_price(&self);
+        self.decision.price = price;
+        match signal.instruction.action {
+            Action::Close { fraction, holding } => {
+                self.ticket.quantity = closing(signal, seen, &instrument, fraction, holding)?;
+                self.ticket.reduces = true;
+            }
+            Action::Buy | Action::Sell => {
+                if signal.instruction.quantity.is_none() {
+                    let (Some(price), Some(balance)) = (price, seen.balance) else { return Ok(self) };
+                    let budget = balance.equity.part(seen.limits.position_max_pct);
+                    self.ticket.quantity = Quantity::affordable(budget, price).floor_to(instrument.lot);
+                    self.decision.notes.push(format!(
+                        "the signal names no quantity: sized to {}% of equity",
+                        seen.limits.position_max_pct
+                    ));
+                }
+                self.ticket.reduces = reduces(self.ticket.side, self.ticket.quantity, seen.worst_position(self.ticket.side));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Shrinks the order, saying why.
+    #[must_use]
+    pub fn reduced_to(mut self, quantity: Quantity, note: String) -> Self {
+        self.ticket.quantity = quantity;
+        self.decision.notes.push(note);
+        self
+    }
+}
+
+/// Returns whether an order only makes a position smaller.
+fn reduces(side: Side, quantity: Quantity, position: Net) -> bool {
+    let against = match side {
+        Side::Buy => position.is_short(),
+        Side::Sell => !position.is_flat() && !position.is_short(),
+    };
+    against && quantity <= position.size()
+}
+
+fn closing(
+    signal: &Signal,
+    seen: &Snapshot<'_>,
+    instrument: &Instrument,
+    fraction: Option<Percent>,
+    holding: Option<Holding>,
+) -> Result<Quantity, Denial> {
+    let symbol = signal.instruction.symbol;
+    let position = seen.expected_position();
+    let other_way = match holding {
+        Some(Holding::Long) => position.is_short(),
+        Some(Holding::Short) => !position.is_short(),
+        None => false,
+    };
+    if position.is_flat() || other_way {
+        let what = match holding {
+            Some(Holding::Long) => "long position",
+            Some(Holding::Short) => "short position",
+            None => "position",
+        };
+        return Err(Denial::new(
+            DenialCode::NoPosition,
+            format!("No {what} in {symbol} to close. Nothing was sent."),
+        ));
+    }
+    let all = position.size();
+    let asked = fraction.map(|part| all.part(part)).or(signal.instruction.quantity).unwrap_or(all).min(all);
+    // A remainder smaller than one lot could never be closed later, so the last close takes it along.
+    Ok(if asked == all { all } else { asked.floor_to(instrument.lot) })
+}

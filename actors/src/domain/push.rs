@@ -1,0 +1,240 @@
+//! What a user's screens are told of an event. The WebSocket `seq` counts these, so it follows from the log.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, Scope};
+use super::feed::FeedRow;
+use super::ids::{ConnectionId, UserId};
+use super::money::{Money, Price};
+use super::order::{Fill, Order, OrderStatus, OrderStep};
+use super::portfolio::{Balance, Quote, Summary};
+use super::position::Position;
+
+/// One message for one user's screens.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// For whom.
+    pub user: UserId,
+    /// The user's count of numbered messages, this one included if it is numbered.
+    pub seq: u64,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub body: Body,
+}
+
+/// What a message says.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// An order changed.
+    Trade {
+        /// How.
+        kind: TradeKind,
+        /// The order as it is now.
+        order: Arc<Order>,
+        /// The execution, when it is one.
+        fill: Option<Fill>,
+    },
+    /// A position changed.
+    Position {
+        /// How.
+        kind: PositionKind,
+        /// The position as it is now.
+        position: Position,
+        /// Profit taken by the change.
+        realized: Money,
+    },
+    /// A delivery arrived, or its outcome is known.
+    Signal {
+        /// The feed's row.
+        row: Arc<FeedRow>,
+        /// Whether it was refused.
+        rejected: bool,
+    },
+    /// Trading was stopped or goes on.
+    Trading {
+        /// Stopped.
+        halted: bool,
+        /// For whom.
+        scope: Scope,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// An order was shrunk by the rules.
+    Resized {
+        /// The order.
+        order: Arc<Order>,
+        /// Why, in words.
+        message: String,
+    },
+    /// Something the person should know.
+    Notification(Notification),
+    /// The balance, as the broker told it (not numbered; the latest counts).
+    Balance {
+        /// Which account.
+        connection: ConnectionId,
+        /// The balance.
+        balance: Balance,
+    },
+    /// The portfolio at the latest prices (not numbered; the latest counts).
+    Portfolio {
+        /// The totals.
+        summary: Summary,
+        /// The positions with the prices used.
+        positions: Vec<(Position, Option<Price>)>,
+    },
+    /// A price (not numbered; the latest counts).
+    Quote(Quote),
+}
+
+/// How an order changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TradeKind {
+    /// It was decided.
+    Created,
+    /// The broker has it.
+    Submitted,
+    /// A part was executed.
+    Partial,
+    /// All of it was executed.
+    Filled,
+    /// It ended before it was done.
+    Cancelled,
+    /// Refused, by us or by the broker.
+    Rejected,
+    /// It could not be sent, or its time ran out.
+    Failed,
+    /// Anything else.
+    Updated,
+}
+
+/// How a position changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PositionKind {
+    /// It is new.
+    Opened,
+    /// It is flat now.
+    Closed,
+    /// It grew or shrank.
+    Modified,
+}
+
+/// A text for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    /// How much it matters.
+    pub level: NotificationLevel,
+    /// In a few words.
+    pub title: String,
+    /// What happened, what was not done, what to do.
+    pub message: String,
+}
+
+/// How much a text matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotificationLevel {
+    /// Good to know.
+    Info,
+    /// Look at it.
+    Warning,
+    /// Act.
+    Error,
+}
+
+impl Body {
+    /// Returns whether the message advances the user's `seq`.
+    #[must_use]
+    pub const fn is_numbered(&self) -> bool {
+        !matches!(self, Self::Balance { .. } | Self::Portfolio { .. } | Self::Quote(_))
+    }
+}
+
+/// Returns what the user's screens are told of `event`, in order.
+///
+/// `order` is the order after the event, `row` the feed's row after it, when the event concerns one.
+#[must_use]
+pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRow>>) -> Vec<Body> {
+    let trade = |kind, fill| order.map(|order| Body::Trade { kind, order: Arc::clone(order), fill });
+    let signal = |rejected| row.map(|row| Body::Signal { row: Arc::clone(row), rejected });
+    match event {
+        Event::OrderCreated { .. } => {
+            let resized = order.and_then(|order| {
+                let note = order.decision.notes.iter().find(|note| note.starts_with("Position sized reduced"))?;
+                Some(Body::Resized { order: Arc::clone(order), message: note.clone() })
+            });
+            signal(false).into_iter().chain(trade(TradeKind::Created, None)).chain(resized).collect()
+        }
+        Event::OrderDenied { .. } => signal(true).into_iter().chain(trade(TradeKind::Rejected, None)).collect(),
+        Event::OrderMoved { step, .. } => {
+            let (kind, fill) = trade_kind(step, order.map(|order| order.status));
+            trade(kind, fill).into_iter().collect()
+        }
+        Event::PositionChanged { position, realized, opened } => {
+            let kind = if *opened {
+                PositionKind::Opened
+            } else if position.net.is_flat() {
+                PositionKind::Closed
+            } else {
+                PositionKind::Modified
+            };
+            vec![Body::Position { kind, position: position.clone(), realized: *realized }]
+        }
+        Event::BalanceSeen { connection, balance } => {
+            vec![Body::Balance { connection: *connection, balance: *balance }]
+        }
+        Event::SignalReceived { .. } | Event::SignalRepeated { .. } => signal(false).into_iter().collect(),
+        Event::SignalRefused { .. } => signal(true).into_iter().collect(),
+        Event::TradingHalted { scope, by, reason } => {
+            vec![Body::Trading { halted: true, scope: *scope, by: by.clone(), reason: reason.clone() }]
+        }
+        Event::TradingResumed { scope, by } => {
+            vec![Body::Trading { halted: false, scope: *scope, by: by.clone(), reason: String::new() }]
+        }
+        Event::UserSuspended { reason } => vec![Body::Notification(Notification {
+            level: NotificationLevel::Error,
+            title: "Trading suspended".to_owned(),
+            message: format!("{reason}. New signals are refused. Ask the operator to look into it and resume."),
+        })],
+        Event::UserResumed => vec![Body::Notification(Notification {
+            level: NotificationLevel::Info,
+            title: "Trading resumed".to_owned(),
+            message: "The operator lifted the suspension. New signals are taken again.".to_owned(),
+        })],
+        Event::EngineStarted { .. }
+        | Event::EngineStopped
+        | Event::UserCreated { .. }
+        | Event::ConnectionAdded { .. }
+        | Event::LimitsChanged { .. }
+        | Event::SourceCreated { .. }
+        | Event::SourceRotated { .. }
+        | Event::SourceFollowed { .. }
+        | Event::SourceUnfollowed { .. }
+        | Event::LoginSucceeded { .. }
+        | Event::LoginFailed { .. }
+        | Event::TokenCreated { .. }
+        | Event::TokenRevoked { .. }
+        | Event::PaperOpened { .. }
+        | Event::PaperBooked { .. }
+        | Event::PaperMoved { .. } => Vec::new(),
+    }
+}
+
+fn trade_kind(step: &OrderStep, status: Option<OrderStatus>) -> (TradeKind, Option<Fill>) {
+    match step {
+        OrderStep::Accepted { .. } => (TradeKind::Submitted, None),
+        OrderStep::Filled { fill } if status == Some(OrderStatus::Filled) => {
+            (TradeKind::Filled, Some(fill.clone()))
+        }
+        OrderStep::Filled { fill } => (TradeKind::Partial, Some(fill.clone())),
+        OrderStep::Rejected { .. } => (TradeKind::Rejected, None),
+        OrderStep::Canceled { .. } => (TradeKind::Cancelled, None),
+        OrderStep::Expired { .. } | OrderStep::Failed { .. } => (TradeKind::Failed, None),
+        OrderStep::CancelRequested { .. } | OrderStep::OutcomeLost { .. } => (TradeKind::Updated, None),
+    }
+}

@@ -1,0 +1,272 @@
+//! The risk rules, in their order (`DESIGN` 5). Only [`review`] makes an [`Approved`], only that can be submitted.
+
+mod buying_power;
+mod fat_finger;
+mod freshness;
+mod halted;
+mod market_open;
+mod plan;
+mod position_size;
+mod tradable;
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::calendar::MarketStatus;
+use super::instrument::Instrument;
+use super::intent::Intent;
+use super::money::{Money, Net, Percent, Price, Quantity};
+use super::portfolio::{Balance, Quote};
+use super::user::{Connection, Plan, Trading};
+
+/// A user's limits. Percentages are of equity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest position in one symbol, in per cent of equity (FR-005).
+    pub position_max_pct: Percent,
+    /// Largest value of one order; above it an order is a slip of the finger.
+    pub order_max_notional: Money,
+    /// Furthest a limit or trigger may be from the market, in per cent of the last price.
+    pub price_band_pct: Percent,
+    /// Most orders in one minute.
+    pub orders_per_minute: u32,
+    /// Oldest a signal may be when it is decided, in seconds.
+    pub signal_max_age_s: u32,
+    /// Oldest a balance may be for a new entry, in seconds.
+    pub balance_max_age_s: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            position_max_pct: Percent::new(Decimal::TEN),
+            order_max_notional: Money::new(Decimal::from_parts(1_000_000, 0, 0, false, 0)),
+            price_band_pct: Percent::new(Decimal::TEN),
+            orders_per_minute: 3_000,
+            signal_max_age_s: 30,
+            balance_max_age_s: 60,
+        }
+    }
+}
+
+/// All that the rules look at: a picture of one account at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot<'a> {
+    /// The moment.
+    pub now: DateTime<Utc>,
+    /// When the signal came in.
+    pub received_at: DateTime<Utc>,
+    /// The account.
+    pub connection: &'a Connection,
+    /// Whether the user stopped trading.
+    pub trading: &'a Trading,
+    /// Why everybody's trading is stopped, if it is.
+    pub global_halt: Option<&'a str>,
+    /// Why the user's actors are stopped, if they are.
+    pub suspended: Option<&'a str>,
+    /// What the user pays for.
+    pub plan: Plan,
+    /// The user's limits.
+    pub limits: &'a Limits,
+    /// The symbol's rules; absent: it is not traded here.
+    pub instrument: Option<Instrument>,
+    /// The symbol's price.
+    pub quote: Option<Quote>,
+    /// Whether its market is open.
+    pub market: MarketStatus,
+    /// The account's balance, as the broker last told.
+    pub balance: Option<Balance>,
+    /// What orders not yet in the balance hold back.
+    pub reserved: Money,
+    /// The position in the symbol.
+    pub position: Net,
+    /// What working orders will add to it.
+    pub pending: Net,
+    /// Orders decided in the last minute.
+    pub recent_orders: u32,
+}
+
+impl Snapshot<'_> {
+    /// Returns the price an order is judged at: the worst it names, else the market's.
+    #[must_use]
+    pub fn judged_price(&self, intent: &Intent) -> Option<Price> {
+        use super::signal::Side;
+        let market = self.quote.map(|quote| match intent.ticket.side {
+            Side::Buy => quote.ask,
+            Side::Sell => quote.bid,
+        });
+        let named = intent.ticket.kind.limit().or(intent.ticket.kind.trigger());
+        match intent.ticket.side {
+            Side::Buy => named.or(market),
+            // A sale at a limit may well execute above it: the exposure is at the better price.
+            Side::Sell => named.into_iter().chain(market).max(),
+        }
+    }
+
+    /// Returns the position that an order of `side` adds to at worst: working orders may or may not be done.
+    ///
+    /// A resting close must not make room for a new entry, nor a resting entry make a sale look like an exit.
+    #[must_use]
+    pub fn worst_position(&self, side: super::signal::Side) -> Net {
+        use super::signal::Side;
+        let expected = self.expected_position();
+        match side {
+            Side::Buy => self.position.max(expected),
+            Side::Sell => self.position.min(expected),
+        }
+    }
+
+    /// Returns the position once all working orders are done.
+    #[must_use]
+    pub fn expected_position(&self) -> Net {
+        self.position + self.pending
+    }
+}
+
+/// Why an intent was denied: a stable code and what the user reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Denial {
+    /// The rule's code.
+    pub code: DenialCode,
+    /// What happened, what was not done, what to do.
+    pub message: String,
+}
+
+impl Denial {
+    /// Words a denial.
+    #[must_use]
+    pub fn new(code: DenialCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+macro_rules! denial_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Stable codes of denials.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum DenialCode {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl DenialCode {
+            /// Every code, for metrics that start at zero.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Returns the stable code.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+denial_codes! {
+    /// The signal is too old to be acted on.
+    Stale = "SIGNAL_EXPIRED",
+    /// Trading is stopped.
+    Halted = "TRADING_HALTED",
+    /// The user's actors failed too often.
+    Suspended = "USER_SUSPENDED",
+    /// The plan does not allow it.
+    Plan = "PLAN_LIMIT",
+    /// The market is closed.
+    MarketClosed = "MARKET_CLOSED",
+    /// The symbol is not traded at this account.
+    InvalidSymbol = "INVALID_SYMBOL",
+    /// No price is known.
+    NoPrice = "NO_PRICE",
+    /// Above the order or price limits.
+    FatFinger = "FAT_FINGER",
+    /// Too many orders in a minute.
+    OrderRate = "ORDER_RATE",
+    /// Not enough buying power.
+    InsufficientFunds = "INSUFFICIENT_FUNDS",
+    /// The account's balance is not known or too old.
+    BalanceUnknown = "BALANCE_UNKNOWN",
+    /// The position limit leaves no room.
+    PositionLimit = "POSITION_LIMIT",
+    /// There is nothing to close.
+    NoPosition = "NO_POSITION",
+    /// The order is below the venue's minimum.
+    BelowMinimum = "BELOW_MINIMUM",
+    /// What was asked for is not supported yet.
+    Unsupported = "UNSUPPORTED",
+    /// No broker account is connected.
+    NoConnection = "NO_BROKER",
+}
+
+/// The numbers a decision used; kept with the order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Quantity asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Quantity>,
+    /// Price the order was judged at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// Equity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equity: Option<Money>,
+    /// Buying power less what was reserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Money>,
+    /// What open orders held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Money>,
+    /// The position in the symbol before, working orders included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Net>,
+    /// What the rules changed, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// An intent that passed every rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approved {
+    intent: Intent,
+}
+
+impl Approved {
+    /// Returns what was approved.
+    #[must_use]
+    pub fn into_intent(self) -> Intent {
+        self.intent
+    }
+
+    /// Returns what was approved.
+    #[must_use]
+    pub const fn intent(&self) -> &Intent {
+        &self.intent
+    }
+}
+
+/// A rule passes an intent on, shrinks it, or denies it.
+pub type Rule = fn(Intent, &Snapshot<'_>) -> Result<Intent, Denial>;
+
+/// The rules in their order.
+pub const RULES: &[Rule] = &[
+    freshness::rule,
+    halted::rule,
+    plan::rule,
+    market_open::rule,
+    tradable::rule,
+    fat_finger::rule,
+    buying_power::rule,
+    position_size::rule,
+];
+
+/// Puts an intent before every rule.
+///
+/// # Errors
+/// The first rule's denial.
+pub fn review(intent: Intent, seen: &Snapshot<'_>) -> Result<Approved, Denial> {
+    RULES.iter().try_fold(intent, |intent, rule| rule(intent, seen)).map(|intent| Approved { intent })
+}
+
+#[cfg(test)]
+mod tests;

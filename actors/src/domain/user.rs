@@ -1,0 +1,284 @@
+//! One user's state, folded from events: what Risk, Execution and Portfolio start from.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, Scope};
+use super::ids::{ClientOrderId, ConnectionId, UserId};
+use super::instrument::Symbol;
+use super::money::{Money, Net, Price, Quantity};
+use super::order::{Mode, OrderStep, Ticket};
+use super::portfolio::Balance;
+use super::position::Position;
+use super::risk::{Decision, Limits};
+
+/// What a person may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Runs the engine; the first account.
+    Operator,
+    /// Trades.
+    User,
+}
+
+/// What a person pays for (FR-062).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    /// Paper trading only.
+    #[default]
+    Free,
+    /// One broker connection.
+    Basic,
+    /// Three broker connections.
+    Pro,
+    /// No limit.
+    Premium,
+}
+
+/// A broker account of the user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Its id.
+    pub id: ConnectionId,
+    /// The broker's name, e.g. `paper`.
+    pub broker: String,
+    /// With which money.
+    pub mode: Mode,
+}
+
+/// Whether new orders are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Trading {
+    /// Yes.
+    #[default]
+    Active,
+    /// No.
+    Halted {
+        /// Who stopped it.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+/// What a working order may still do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Working {
+    /// At which account.
+    pub connection: ConnectionId,
+    /// In what.
+    pub symbol: Symbol,
+    /// Change of position still to come.
+    pub leaves: Net,
+    /// Price at which the rest is reserved.
+    pub price: Price,
+    /// Whether it may only reduce a position.
+    pub reduces: bool,
+}
+
+impl Working {
+    /// Returns what a new order may still do.
+    #[must_use]
+    pub fn of(ticket: &Ticket, decision: &Decision) -> Option<Self> {
+        Some(Self {
+            connection: ticket.connection,
+            symbol: ticket.symbol,
+            leaves: ticket.signed(ticket.quantity),
+            price: decision.price?,
+            reduces: ticket.reduces,
+        })
+    }
+
+    /// Returns the buying power it holds back.
+    #[must_use]
+    pub fn reserved(&self) -> Money {
+        if self.reduces { Money::ZERO } else { self.price.notional(self.leaves.size()) }
+    }
+}
+
+/// A user and all that is open for them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserState {
+    /// Their id.
+    pub id: UserId,
+    /// Shown name.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// What they pay for.
+    #[serde(default)]
+    pub plan: Plan,
+    /// When they joined.
+    pub created_at: DateTime<Utc>,
+    /// Whether new orders are taken.
+    #[serde(default)]
+    pub trading: Trading,
+    /// Why their actors are stopped, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<String>,
+    /// Their risk limits.
+    pub limits: Limits,
+    /// Their broker accounts; the first is the default.
+    pub connections: Vec<Connection>,
+    /// Open positions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<Position>,
+    /// Orders that are not final.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub working: BTreeMap<ClientOrderId, Working>,
+    /// Last known balances.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub balances: BTreeMap<ConnectionId, Balance>,
+    /// Profit taken by all closed parts.
+    #[serde(default)]
+    pub realized: Option<Money>,
+    /// Equity at the first balance of the day.
+    #[serde(default)]
+    pub opening: Option<(NaiveDate, Money)>,
+    /// How many events were pushed to this user's sockets (the WebSocket `seq`).
+    #[serde(default)]
+    pub pushed: u64,
+    /// The last record folded in.
+    #[serde(default)]
+    pub last_seq: u64,
+}
+
+impl UserState {
+    /// Returns the state after `UserCreated`.
+    #[must_use]
+    pub const fn new(id: UserId, name: String, role: Role, limits: Limits, at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            name,
+            role,
+            plan: Plan::Free,
+            created_at: at,
+            trading: Trading::Active,
+            suspended: None,
+            limits,
+            connections: Vec::new(),
+            positions: Vec::new(),
+            working: BTreeMap::new(),
+            balances: BTreeMap::new(),
+            realized: None,
+            opening: None,
+            pushed: 0,
+            last_seq: 0,
+        }
+    }
+
+    /// Returns the account used when a signal names none.
+    #[must_use]
+    pub fn default_connection(&self) -> Option<&Connection> {
+        self.connections.first()
+    }
+
+    /// Returns the open position in `symbol` at an account.
+    #[must_use]
+    pub fn position(&self, connection: ConnectionId, symbol: Symbol) -> Option<&Position> {
+        self.positions.iter().find(|held| held.connection == connection && held.symbol == symbol)
+    }
+
+    /// Returns whether nothing is open, so that no actor is needed.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.working.is_empty() && self.positions.is_empty()
+    }
+
+    /// Returns the profit taken by all closed parts.
+    #[must_use]
+    pub fn realized(&self) -> Money {
+        self.realized.unwrap_or(Money::ZERO)
+    }
+
+    /// Folds one event of this user.
+    pub fn apply(&mut self, event: &Event, at: DateTime<Utc>) {
+        match event {
+            Event::UserSuspended { reason } => self.suspended = Some(reason.clone()),
+            Event::UserResumed => self.suspended = None,
+            Event::ConnectionAdded { connection } => {
+                if self.connections.iter().all(|known| known.id != connection.id) {
+                    self.connections.push(connection.clone());
+                }
+            }
+            Event::LimitsChanged { limits } => self.limits = limits.clone(),
+            Event::TradingHalted { scope: Scope::User, by, reason } => {
+                self.trading = Trading::Halted { by: by.clone(), reason: reason.clone(), at };
+            }
+            Event::TradingResumed { scope: Scope::User, .. } => self.trading = Trading::Active,
+            Event::OrderCreated { ticket, decision, .. } => {
+                if let Some(working) = Working::of(ticket, decision) {
+                    self.working.insert(ticket.id, working);
+                }
+            }
+            Event::OrderMoved { order, step, .. } => self.step(*order, step),
+            Event::PositionChanged { position, realized, .. } => {
+                self.realized = Some(self.realized() + *realized);
+                self.positions.retain(|held| {
+                    held.connection != position.connection || held.symbol != position.symbol
+                });
+                if !position.net.is_flat() {
+                    self.positions.push(position.clone());
+                }
+            }
+            Event::BalanceSeen { connection, balance } => {
+                if self.opening.is_none_or(|(day, _)| day != at.date_naive()) {
+                    self.opening = Some((at.date_naive(), balance.equity));
+                }
+                self.balances.insert(*connection, *balance);
+            }
+            Event::EngineStarted { .. }
+            | Event::EngineStopped
+            | Event::UserCreated { .. }
+            | Event::SourceCreated { .. }
+            | Event::SourceRotated { .. }
+            | Event::SourceFollowed { .. }
+            | Event::SourceUnfollowed { .. }
+            | Event::SignalReceived { .. }
+            | Event::SignalRepeated { .. }
+            | Event::SignalRefused { .. }
+            | Event::OrderDenied { .. }
+            | Event::TradingHalted { .. }
+            | Event::TradingResumed { .. }
+            | Event::LoginSucceeded { .. }
+            | Event::LoginFailed { .. }
+            | Event::TokenCreated { .. }
+            | Event::TokenRevoked { .. }
+            | Event::PaperOpened { .. }
+            | Event::PaperBooked { .. }
+            | Event::PaperMoved { .. } => {}
+        }
+    }
+
+    fn step(&mut self, order: ClientOrderId, step: &OrderStep) {
+        match step {
+            OrderStep::Filled { fill } => {
+                let Some(working) = self.working.get_mut(&order) else { return };
+                let left = working.leaves.size().less(fill.quantity);
+                if left.is_zero() {
+                    self.working.remove(&order);
+                } else {
+                    working.leaves = signed_like(working.leaves, left);
+                }
+            }
+            OrderStep::Rejected { .. }
+            | OrderStep::Canceled { .. }
+            | OrderStep::Expired { .. }
+            | OrderStep::Failed { .. } => {
+                self.working.remove(&order);
+            }
+            OrderStep::Accepted { .. } | OrderStep::CancelRequested { .. } | OrderStep::OutcomeLost { .. } => {}
+        }
+    }
+}
+
+fn signed_like(sign: Net, size: Quantity) -> Net {
+    if sign.is_short() { Net::new(-size.get()) } else { Net::new(size.get()) }
+}

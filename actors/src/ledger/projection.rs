@@ -1,0 +1,456 @@
+//! Folds committed events into rows of the index; live running and rebuilding run this same code.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::domain::event::{Committed, Event, Scope};
+use crate::domain::feed::{FeedRow, Outcome, SignalEntry, Source};
+use crate::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
+use crate::domain::order::{HistoryLine, Order, OrderStep, Ticket};
+use crate::domain::paper::{self, PaperAccount};
+use crate::domain::push::{Push, bodies};
+use crate::domain::report::OrderReport;
+use crate::domain::signal::Origin;
+use crate::domain::user::{Trading, UserState};
+use crate::ports::log::{Log, LogError};
+use crate::ports::store::{Key, RowBatch, Store, StoreError, Value};
+use crate::views::{GLOBAL, Progress, Seen, Views, decode, key, newest_first, pair, seen_key, token_key};
+
+/// Rows touched by a run of events, read once and written once.
+#[derive(Debug)]
+pub struct Projection {
+    store: Arc<dyn Store>,
+    views: Views,
+    users: BTreeMap<UserId, Option<UserState>>,
+    orders: BTreeMap<ClientOrderId, Option<Arc<Order>>>,
+    signals: BTreeMap<SignalId, Option<SignalEntry>>,
+    feed: BTreeMap<Key, Option<Arc<FeedRow>>>,
+    papers: BTreeMap<ConnectionId, PaperAccount>,
+    reports: BTreeMap<ClientOrderId, Option<OrderReport>>,
+    undecided: BTreeMap<SignalId, bool>,
+    busy: BTreeMap<UserId, bool>,
+    rows: Vec<(Key, Option<Value>)>,
+    applied: u64,
+}
+
+/// Brings the index up to the log's end and returns the last record it contains.
+///
+/// # Errors
+/// When the log is damaged or the store fails; the index then contains the log up to some earlier record.
+pub fn catch_up(
+    log: &dyn Log,
+    store: &Arc<dyn Store>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64, CatchUpError> {
+    const CHUNK: usize = 4_096;
+    let mut applied = store.applied()?;
+    let mut records = log.read(applied + 1)?.peekable();
+    while records.peek().is_some() {
+        let mut projection = Projection::new(Arc::clone(store));
+        for record in records.by_ref().take(CHUNK) {
+            let record = record?;
+            if let Some(committed) = super::read_back(&record) {
+                projection.apply(&committed, &mut |_| {})?;
+            }
+            projection.applied = record.seq;
+        }
+        let batch = projection.into_batch()?;
+        applied = batch.applied;
+        store.apply(batch)?;
+        progress(applied);
+    }
+    Ok(applied)
+}
+
+/// Why the index could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum CatchUpError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The index cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Projection {
+    /// Starts a run on a store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        let views = Views::new(Arc::clone(&store), Arc::new(Progress::new(0)));
+        Self {
+            store,
+            views,
+            users: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            signals: BTreeMap::new(),
+            feed: BTreeMap::new(),
+            papers: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            undecided: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            rows: Vec::new(),
+            applied: 0,
+        }
+    }
+
+    /// Folds one event; `push` gets what the user's screens are told.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn apply(&mut self, committed: &Committed, push: &mut dyn FnMut(Push)) -> Result<(), StoreError> {
+        let Committed { seq, event, user, .. } = committed;
+        self.applied = *seq;
+        self.fold_shared(committed)?;
+        let order = self.fold_order(committed)?;
+        let row = self.fold_feed(committed)?;
+        let Some(user) = *user else { return Ok(()) };
+        if let Event::UserCreated { name, role, limits } = event {
+            let state = UserState::new(user, name.clone(), *role, limits.clone(), committed.at);
+            self.users.insert(user, Some(state));
+        }
+        let Some(state) = self.user(user)? else { return Ok(()) };
+        let was_idle = state.is_idle();
+        state.apply(event, committed.at);
+        state.last_seq = *seq;
+        let turned = (state.is_idle() != was_idle).then(|| !state.is_idle());
+        for body in bodies(event, order.as_ref(), row.as_ref()) {
+            if body.is_numbered() {
+                state.pushed += 1;
+            }
+            push(Push { user, seq: state.pushed, at: committed.at, body });
+        }
+        if let Some(busy) = turned {
+            self.busy.insert(user, busy);
+        }
+        Ok(())
+    }
+
+    /// Returns all rows touched, ready to be written in one step.
+    ///
+    /// # Errors
+    /// When a row cannot be encoded.
+    pub fn into_batch(self) -> Result<RowBatch, StoreError> {
+        let mut rows = self.rows;
+        for (id, user) in &self.users {
+            put(&mut rows, key(b"u/", id.uuid()), user.as_ref())?;
+        }
+        for (id, order) in &self.orders {
+            put(&mut rows, key(b"o/", id.uuid()), order.as_ref())?;
+        }
+        for (id, signal) in &self.signals {
+            put(&mut rows, key(b"s/", id.uuid()), signal.as_ref())?;
+        }
+        for (feed_key, row) in self.feed {
+            put(&mut rows, feed_key, row.as_ref())?;
+        }
+        for (id, account) in &self.papers {
+            put(&mut rows, key(b"p/", id.uuid()), Some(account))?;
+        }
+        for (id, report) in &self.reports {
+            put(&mut rows, key(b"q/", id.uuid()), report.as_ref())?;
+        }
+        for (id, open) in &self.undecided {
+            rows.push((key(b"x/", id.uuid()), open.then(Vec::new)));
+        }
+        for (id, busy) in &self.busy {
+            rows.push((key(b"b/", id.uuid()), busy.then(Vec::new)));
+        }
+        Ok(RowBatch { rows, applied: self.applied })
+    }
+
+    fn fold_shared(&mut self, committed: &Committed) -> Result<(), StoreError> {
+        let Committed { at, user, event, .. } = committed;
+        match event {
+            Event::SourceCreated { source, name, token_hash } => {
+                let Some(owner) = *user else { return Ok(()) };
+                let row = Source {
+                    id: *source,
+                    owner,
+                    name: name.clone(),
+                    version: 0,
+                    token_hash: token_hash.clone(),
+                    created_at: *at,
+                };
+                put(&mut self.rows, key(b"c/", source.uuid()), Some(&row))?;
+                if let Some(hash) = token_hash {
+                    put(&mut self.rows, token_key(hash), Some(source))?;
+                }
+            }
+            Event::SourceRotated { source, version, token_hash } => {
+                // The row may be among those not yet written.
+                let source_key = key(b"c/", source.uuid());
+                let unwritten = self.rows.iter().rev().find(|(key, _)| *key == source_key);
+                let stored = match unwritten {
+                    Some((_, value)) => value.clone(),
+                    None => self.store.get(&source_key)?,
+                };
+                let Some(mut row) = stored.map(|value| decode::<Source>(&value)).transpose()? else { return Ok(()) };
+                if let Some(old) = row.token_hash.replace(token_hash.clone()) {
+                    self.rows.push((token_key(&old), None));
+                }
+                row.version = *version;
+                put(&mut self.rows, source_key, Some(&row))?;
+                put(&mut self.rows, token_key(token_hash), Some(source))?;
+            }
+            Event::SourceFollowed { source } => self.follow(*source, *user, Some(Vec::new())),
+            Event::SourceUnfollowed { source } => self.follow(*source, *user, None),
+            Event::TradingHalted { scope: Scope::Global, by, reason } => {
+                let halted = Trading::Halted { by: by.clone(), reason: reason.clone(), at: *at };
+                put(&mut self.rows, GLOBAL.to_vec(), Some(&halted))?;
+            }
+            Event::TradingResumed { scope: Scope::Global, .. } => {
+                put(&mut self.rows, GLOBAL.to_vec(), Some(&Trading::Active))?;
+            }
+            Event::PaperOpened { connection, .. }
+            | Event::PaperBooked { connection, .. }
+            | Event::PaperMoved { connection, .. } => self.fold_paper(*connection, committed)?,
+            Event::EngineStarted { .. }
+            | Event::EngineStopped
+            | Event::UserCreated { .. }
+            | Event::UserSuspended { .. }
+            | Event::UserResumed
+            | Event::ConnectionAdded { .. }
+            | Event::LimitsChanged { .. }
+            | Event::SignalReceived { .. }
+            | Event::SignalRepeated { .. }
+            | Event::SignalRefused { .. }
+            | Event::OrderCreated { .. }
+            | Event::OrderDenied { .. }
+            | Event::OrderMoved { .. }
+            | Event::PositionChanged { .. }
+            | Event::BalanceSeen { .. }
+            | Event::TradingHalted { .. }
+            | Event::TradingResumed { .. }
+            | Event::LoginSucceeded { .. }
+            | Event::LoginFailed { .. }
+            | Event::TokenCreated { .. }
+            | Event::TokenRevoked { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, source: crate::domain::ids::SourceId, user: Option<UserId>, value: Option<Value>) {
+        let Some(user) = user else { return };
+        self.rows.push((pair(b"f/", source.uuid(), user.uuid()), value.clone()));
+        self.rows.push((pair(b"F/", user.uuid(), source.uuid()), value));
+    }
+
+    fn fold_paper(&mut self, connection: ConnectionId, committed: &Committed) -> Result<(), StoreError> {
+        if !self.papers.contains_key(&connection) {
+            let account = self.views.paper_account(connection)?.unwrap_or_else(|| PaperAccount::new(connection));
+            self.papers.insert(connection, account);
+        }
+        if let Some(account) = self.papers.get_mut(&connection) {
+            account.apply(&committed.event, committed.at);
+        }
+        if let Event::PaperBooked { order, .. } | Event::PaperMoved { order, .. } = &committed.event {
+            if !self.reports.contains_key(order) {
+                self.reports.insert(*order, self.views.paper_order(*order)?);
+            }
+            let before = self.reports.remove(order).flatten();
+            self.reports.insert(*order, paper::report(&committed.event, before));
+        }
+        Ok(())
+    }
+
+    /// Folds what concerns one order and returns it as it is then.
+    fn fold_order(&mut self, committed: &Committed) -> Result<Option<Arc<Order>>, StoreError> {
+        let Committed { seq, at, event, .. } = committed;
+        let id = match event {
+            Event::OrderCreated { ticket, .. } | Event::OrderDenied { ticket, .. } => {
+                let order = Self::new_order(ticket, committed);
+                self.orders.insert(ticket.id, order.map(Arc::new));
+                let listed = newest_first(b"t/", ticket.user, *seq);
+                put(&mut self.rows, listed, Some(&ticket.id))?;
+                ticket.id
+            }
+            Event::OrderMoved { order, step, stages } => {
+                if !self.orders.contains_key(order) {
+                    self.orders.insert(*order, self.views.order(*order)?.map(Arc::new));
+                }
+                if let Some(Some(row)) = self.orders.get_mut(order) {
+                    let row = Arc::make_mut(row);
+                    if let Err(illegal) = row.apply(step, *at) {
+                        tracing::error!(%order, seq, %illegal, "a recorded step does not fit its order");
+                        return Ok(None);
+                    }
+                    row.stages.merge(stages);
+                    row.history.push(history(*seq, committed, describe(step)));
+                }
+                *order
+            }
+            _ => return Ok(None),
+        };
+        Ok(self.orders.get(&id).cloned().flatten())
+    }
+
+    fn new_order(ticket: &Ticket, committed: &Committed) -> Option<Order> {
+        let (broker, mode, decision, stages, denial) = match &committed.event {
+            Event::OrderCreated { broker, mode, decision, stages, .. } => (broker, mode, decision, stages, None),
+            Event::OrderDenied { broker, mode, decision, stages, denial, .. } => {
+                (broker, mode, decision, stages, Some(denial))
+            }
+            _ => return None,
+        };
+        let detail = denial.map_or_else(|| decision.notes.join("; "), |denial| denial.message.clone());
+        let (broker, decision) = (broker.clone(), decision.clone());
+        let mut order = Order::new(ticket.clone(), broker, *mode, decision, *stages, denial, committed.at);
+        order.history.push(history(committed.seq, committed, detail));
+        Some(order)
+    }
+
+    /// Folds what concerns a delivery and returns the feed's row as it is then.
+    fn fold_feed(&mut self, committed: &Committed) -> Result<Option<Arc<FeedRow>>, StoreError> {
+        let Committed { seq, at, user, event } = committed;
+        let Some(user) = *user else { return Ok(None) };
+        match event {
+            Event::SignalReceived { signal, recipients, excerpt } => {
+                let entry = SignalEntry {
+                    signal: signal.clone(),
+                    owner: user,
+                    seq: *seq,
+                    recipients: *recipients,
+                    decided: 0,
+                    excerpt: excerpt.clone(),
+                };
+                let seen = Seen { signal: signal.id, at: signal.received_at };
+                put(&mut self.rows, seen_key(signal.source, signal.delivery), Some(&seen))?;
+                self.undecided.insert(signal.id, *recipients > 0);
+                let row = feed_row(&entry, *seq, Outcome::Pending);
+                self.signals.insert(signal.id, Some(entry));
+                Ok(Some(self.put_feed(user, *seq, row)))
+            }
+            Event::SignalRepeated { signal, .. } => {
+                let Some(began) = self.signal(*signal)?.map(|entry| entry.seq) else { return Ok(None) };
+                self.update_feed(user, began, |row| row.repeats += 1)
+            }
+            Event::SignalRefused { source, code, message, excerpt, .. } => {
+                let row = FeedRow {
+                    seq: *seq,
+                    signal: None,
+                    source: *source,
+                    origin: Origin::Tradingview,
+                    received_at: *at,
+                    instruction: None,
+                    outcome: Outcome::Refused { code: code.clone(), reason: message.clone() },
+                    repeats: 0,
+                    excerpt: excerpt.clone(),
+                };
+                Ok(Some(self.put_feed(user, *seq, row)))
+            }
+            Event::OrderCreated { ticket, .. } => {
+                self.decided(ticket, user, *seq, Outcome::Accepted { order: ticket.id })
+            }
+            Event::OrderDenied { ticket, denial, .. } => {
+                let outcome = Outcome::Rejected {
+                    order: ticket.id,
+                    code: denial.code.as_str().to_owned(),
+                    reason: denial.message.clone(),
+                };
+                self.decided(ticket, user, *seq, outcome)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn decided(
+        &mut self,
+        ticket: &Ticket,
+        user: UserId,
+        seq: u64,
+        outcome: Outcome,
+    ) -> Result<Option<Arc<FeedRow>>, StoreError> {
+        let Some(entry) = self.signal(ticket.signal)? else { return Ok(None) };
+        entry.decided += 1;
+        let entry = entry.clone();
+        if entry.decided >= entry.recipients {
+            self.undecided.insert(ticket.signal, false);
+        }
+        if entry.owner == user {
+            return self.update_feed(user, entry.seq, |row| row.outcome = outcome);
+        }
+        Ok(Some(self.put_feed(user, seq, feed_row(&entry, seq, outcome))))
+    }
+
+    fn put_feed(&mut self, user: UserId, seq: u64, row: FeedRow) -> Arc<FeedRow> {
+        let row = Arc::new(row);
+        self.feed.insert(newest_first(b"g/", user, seq), Some(Arc::clone(&row)));
+        row
+    }
+
+    fn update_feed(
+        &mut self,
+        user: UserId,
+        seq: u64,
+        change: impl FnOnce(&mut FeedRow),
+    ) -> Result<Option<Arc<FeedRow>>, StoreError> {
+        let feed_key = newest_first(b"g/", user, seq);
+        if !self.feed.contains_key(&feed_key) {
+            let row = self.store.get(&feed_key)?.map(|value| decode(&value)).transpose()?;
+            self.feed.insert(feed_key.clone(), row.map(Arc::new));
+        }
+        let Some(Some(row)) = self.feed.get_mut(&feed_key) else { return Ok(None) };
+        change(Arc::make_mut(row));
+        Ok(Some(Arc::clone(row)))
+    }
+
+    fn user(&mut self, user: UserId) -> Result<Option<&mut UserState>, StoreError> {
+        if !self.users.contains_key(&user) {
+            self.users.insert(user, self.views.user(user)?);
+        }
+        Ok(self.users.get_mut(&user).and_then(Option::as_mut))
+    }
+
+    fn signal(&mut self, signal: SignalId) -> Result<Option<&mut SignalEntry>, StoreError> {
+        if !self.signals.contains_key(&signal) {
+            self.signals.insert(signal, self.views.signal(signal)?);
+        }
+        Ok(self.signals.get_mut(&signal).and_then(Option::as_mut))
+    }
+}
+
+fn feed_row(entry: &SignalEntry, seq: u64, outcome: Outcome) -> FeedRow {
+    FeedRow {
+        seq,
+        signal: Some(entry.signal.id),
+        source: entry.signal.source,
+        origin: entry.signal.origin,
+        received_at: entry.signal.received_at,
+        instruction: Some(entry.signal.instruction.clone()),
+        outcome,
+        repeats: 0,
+        excerpt: entry.excerpt.clone(),
+    }
+}
+
+fn history(seq: u64, committed: &Committed, detail: String) -> HistoryLine {
+    HistoryLine { seq, at: committed.at, event: committed.event.action().to_owned(), detail }
+}
+
+fn describe(step: &OrderStep) -> String {
+    match step {
+        OrderStep::Accepted { broker_order } => format!("the broker has it as {broker_order}"),
+        OrderStep::Filled { fill } => format!("{} at {}", fill.quantity, fill.price),
+        OrderStep::Rejected { reason, .. }
+        | OrderStep::CancelRequested { reason }
+        | OrderStep::Canceled { reason }
+        | OrderStep::Expired { reason }
+        | OrderStep::OutcomeLost { reason }
+        | OrderStep::Failed { reason } => reason.clone(),
+    }
+}
+
+fn put<T: Serialize + ?Sized>(
+    rows: &mut Vec<(Key, Option<Value>)>,
+    key: Key,
+    row: Option<&T>,
+) -> Result<(), StoreError> {
+    if let Some(row) = row {
+        let value = serde_json::to_vec(row).map_err(|error| StoreError(format!("a row cannot be encoded: {error}")))?;
+        rows.push((key, Some(value)));
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! A user's totals, and the 1 Hz throttle before their screens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::domain::event::Event;
+use crate::domain::ids::ConnectionId;
+use crate::domain::instrument::Symbol;
+use crate::domain::money::Price;
+use crate::domain::portfolio::summarize;
+use crate::domain::push::{Body, Push};
+use crate::domain::stages::{Stages, Stamp};
+use crate::domain::user::UserState;
+use crate::fault;
+use crate::hub::HubMsg;
+use crate::user::lines::Lines;
+
+/// Shortest time between two updates to a user's screens (US-003).
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What a portfolio is told.
+#[derive(Debug)]
+pub enum PortfolioMsg {
+    /// Facts that were committed.
+    Facts(Arc<[Event]>),
+    /// A position has a new price.
+    Marked(ConnectionId, Symbol, Price),
+    /// Time to tell the screens.
+    Flush,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Portfolio;
+
+/// What a portfolio needs.
+#[derive(Debug)]
+pub struct PortfolioArgs {
+    /// The lines to its kin.
+    pub lines: Arc<Lines>,
+    /// The user as the log has them.
+    pub user: UserState,
+}
+
+/// What a portfolio holds.
+#[derive(Debug)]
+pub struct PortfolioState {
+    lines: Arc<Lines>,
+    user: UserState,
+    prices: BTreeMap<(ConnectionId, Symbol), Price>,
+    armed: bool,
+    flushed: Option<Stamp>,
+}
+
+impl Actor for Portfolio {
+    type Msg = PortfolioMsg;
+    type State = PortfolioState;
+    type Arguments = PortfolioArgs;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<PortfolioMsg>,
+        args: PortfolioArgs,
+    ) -> Result<PortfolioState, ActorProcessingErr> {
+        let PortfolioArgs { lines, user } = args;
+        me.cast(PortfolioMsg::Flush)?;
+        Ok(PortfolioState { lines, user, prices: BTreeMap::new(), armed: true, flushed: None })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<PortfolioMsg>,
+        msg: PortfolioMsg,
+        state: &mut PortfolioState,
+    ) -> Result<(), ActorProcessingErr> {
+        fault::point("portfolio");
+        match msg {
+            PortfolioMsg::Facts(events) => {
+                let now = state.lines.shared.clock.now();
+                for event in &*events {
+                    state.user.apply(event, now);
+                }
+                state.arm(&me);
+            }
+            PortfolioMsg::Marked(connection, symbol, price) => {
+                let known = state.prices.insert((connection, symbol), price);
+                if known != Some(price) {
+                    state.arm(&me);
+                }
+            }
+            PortfolioMsg::Flush => state.flush(),
+        }
+        Ok(())
+    }
+}
+
+impl PortfolioState {
+    /// Sees to it that the screens are told, once, a second or more after the last time.
+    fn arm(&mut self, me: &ActorRef<PortfolioMsg>) {
+        if self.armed {
+            return;
+        }
+        self.armed = true;
+        let passed = self.flushed.map(|at| Duration::from_micros(self.lines.shared.clock.stamp().since(at)));
+        let pause = passed.map_or(Duration::ZERO, |passed| EVERY.saturating_sub(passed));
+        me.send_after(pause, || PortfolioMsg::Flush);
+    }
+
+    fn flush(&mut self) {
+        self.armed = false;
+        let shared = &self.lines.shared;
+        self.flushed = Some(shared.clock.stamp());
+        if !shared.watched.contains(self.user.id) {
+            return;
+        }
+        let price = |connection, symbol| {
+            self.prices.get(&(connection, symbol)).copied().or_else(|| Some(shared.market.quote(symbol)?.price))
+        };
+        let positions: Vec<_> = self
+            .user
+            .positions
+            .iter()
+            .map(|held| (held.clone(), price(held.connection, held.symbol)))
+            .collect();
+        let balance = self.user.default_connection().and_then(|known| self.user.balances.get(&known.id));
+        let opening = self.user.opening.map(|(_, equity)| equity);
+        let summary = summarize(balance, self.user.positions.iter(), self.user.realized(), opening, |symbol| {
+            positions.iter().find(|(held, _)| held.symbol == symbol).and_then(|(_, price)| *price)
+        });
+        let body = Body::Portfolio { summary, positions };
+        shared.hub.tell(HubMsg::Latest(Push { user: self.user.id, seq: 0, at: shared.clock.now(), body }));
+    }
+}
+
+/// Records how long each stage of a finished order took.
+pub(crate) fn record_stages(stages: &Stages) {
+    let mut before: Option<Stamp> = None;
+    for (stage, at) in stages.passed() {
+        if let Some(before) = before {
+            let seconds = Duration::from_micros(at.since(before)).as_secs_f64();
+            metrics::histogram!("trade_executor_stage_seconds", "stage" => stage).record(seconds);
+        }
+        before = Some(at);
+    }
+}

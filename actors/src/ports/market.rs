@@ -1,0 +1,31 @@
+//! Instruments, prices and opening hours.
+
+use std::fmt::Debug;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+
+use crate::domain::calendar::MarketStatus;
+use crate::domain::instrument::{Instrument, Symbol};
+use crate::domain::portfolio::Quote;
+
+/// What is known of the market right now. Reads never wait.
+pub trait Market: Send + Sync + Debug {
+    /// Returns the rules of a symbol; `None`: it is not traded here.
+    fn instrument(&self, symbol: Symbol) -> Option<Instrument>;
+
+    /// Returns every instrument, by symbol.
+    fn instruments(&self) -> Vec<Instrument>;
+
+    /// Returns the latest price.
+    fn quote(&self, symbol: Symbol) -> Option<Quote>;
+
+    /// Returns whether the instrument can be traded at `now`.
+    fn status(&self, instrument: &Instrument, now: DateTime<Utc>) -> MarketStatus;
+}
+
+/// A venue's stream of prices.
+pub trait Feed: Send + Debug {
+    /// Waits for the next prices; all that changed since the last call, the latest of each symbol.
+    fn next(&mut self) -> BoxFuture<'_, Vec<Quote>>;
+}

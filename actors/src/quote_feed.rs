@@ -1,0 +1,109 @@
+//! Prices: one stream a venue, shared by all who need them, the latest of each symbol.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use crate::domain::instrument::Symbol;
+use crate::domain::portfolio::Quote;
+use crate::engine::Shared;
+use crate::fault;
+use crate::hub::HubMsg;
+use crate::ports::market::Feed;
+use crate::position::PositionMsg;
+
+/// The venues' streams; they outlive a restart of the actor that reads them.
+#[derive(Clone, Debug)]
+pub struct Feeds(Vec<Arc<Mutex<Box<dyn Feed>>>>);
+
+impl Feeds {
+    /// Takes the streams.
+    #[must_use]
+    pub fn new(feeds: Vec<Box<dyn Feed>>) -> Self {
+        Self(feeds.into_iter().map(|feed| Arc::new(Mutex::new(feed))).collect())
+    }
+}
+
+/// What the feed is told.
+#[derive(Debug)]
+pub enum QuoteFeedMsg {
+    /// New prices.
+    Ticked(Vec<Quote>),
+    /// A position wants its symbol's prices.
+    Subscribe(Symbol, ActorRef<PositionMsg>),
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct QuoteFeed;
+
+/// What the feed needs.
+#[derive(Debug)]
+pub struct QuoteFeedArgs {
+    /// The venues' streams.
+    pub feeds: Feeds,
+    /// What actors share.
+    pub shared: Arc<Shared>,
+}
+
+/// What the feed holds.
+#[derive(Debug)]
+pub struct QuoteFeedState {
+    shared: Arc<Shared>,
+    subscribers: BTreeMap<Symbol, BTreeMap<u64, ActorRef<PositionMsg>>>,
+    /// Readers of the streams; dropped, and so stopped, with the actor.
+    _readers: JoinSet<()>,
+}
+
+impl Actor for QuoteFeed {
+    type Msg = QuoteFeedMsg;
+    type State = QuoteFeedState;
+    type Arguments = QuoteFeedArgs;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<QuoteFeedMsg>,
+        args: QuoteFeedArgs,
+    ) -> Result<QuoteFeedState, ActorProcessingErr> {
+        let mut readers = JoinSet::new();
+        for feed in args.feeds.0 {
+            let me = me.clone();
+            readers.spawn(async move {
+                let mut feed = feed.lock().await;
+                loop {
+                    let quotes = feed.next().await;
+                    if me.cast(QuoteFeedMsg::Ticked(quotes)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(QuoteFeedState { shared: args.shared, subscribers: BTreeMap::new(), _readers: readers })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<QuoteFeedMsg>,
+        msg: QuoteFeedMsg,
+        state: &mut QuoteFeedState,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            QuoteFeedMsg::Ticked(quotes) => {
+                fault::point("quote_feed");
+                for quote in &quotes {
+                    if let Some(subscribers) = state.subscribers.get_mut(&quote.symbol) {
+                        subscribers.retain(|_, position| position.cast(PositionMsg::Price(quote.price)).is_ok());
+                    }
+                }
+                state.shared.hub.tell(HubMsg::Quotes(quotes.into()));
+            }
+            QuoteFeedMsg::Subscribe(symbol, position) => {
+                state.subscribers.entry(symbol).or_default().insert(position.get_id().pid(), position);
+            }
+        }
+        Ok(())
+    }
+}

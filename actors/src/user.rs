@@ -1,0 +1,438 @@
+//! One user: supervises risk, execution, broker connections, positions and portfolio.
+//!
+//! Woken by the first message, stopped when nothing is open. Whatever fails below is rebuilt from the log.
+
+mod family;
+pub mod lines;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use crate::arrival::{Arrival, Refused};
+use crate::domain::event::{Caller, Event, Fact, Scope};
+use crate::domain::ids::{ClientOrderId, ConnectionId, UserId};
+use crate::domain::intent::Intent;
+use crate::domain::portfolio::Balance;
+use crate::domain::restart::{Failures, Verdict};
+use crate::domain::risk::{Denial, DenialCode, Limits};
+use crate::domain::stages::Stamp;
+use crate::domain::user::UserState;
+use crate::engine::Shared;
+use crate::execution::ExecutionMsg;
+use crate::fault;
+use crate::ports::journal::{CommitError, Journal};
+use crate::risk::RiskMsg;
+use crate::router::RouterMsg;
+use family::Family;
+
+/// How long signals wait for the broker's session before they are acknowledged ahead of their verdict.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// What a person asks of their own trading.
+#[derive(Debug)]
+pub enum Command {
+    /// Cancel an order.
+    Cancel {
+        /// Which.
+        order: ClientOrderId,
+        /// Why.
+        reason: String,
+    },
+    /// Stop trading (`halt`: why) or resume it.
+    Switch {
+        /// Why trading stops; `None`: it goes on.
+        halt: Option<String>,
+        /// Who asks.
+        by: String,
+        /// From where.
+        caller: Caller,
+    },
+    /// Change the risk limits.
+    SetLimits {
+        /// All limits from now on.
+        limits: Box<Limits>,
+        /// From where.
+        caller: Caller,
+    },
+    /// Lift a suspension.
+    LiftSuspension {
+        /// From where.
+        caller: Caller,
+    },
+}
+
+/// What a user's actor is told.
+#[derive(Debug)]
+pub enum UserMsg {
+    /// Read the log's state and start the children.
+    Load,
+    /// A signal; `true`: it was handed over before and may be decided already.
+    Signal(Arc<Arrival>, bool),
+    /// A command.
+    Command(Command, RpcReplyPort<Result<(), Refused>>),
+    /// A broker account is ready.
+    Connected(ConnectionId, Balance),
+    /// Facts that the children committed.
+    Facts(Arc<[Event]>),
+    /// The broker's session takes longer: acknowledge what waits.
+    Impatient,
+    /// Start a broker connection again.
+    Reconnect(ConnectionId),
+    /// Trading is stopped for everybody.
+    HaltedByOperator,
+    /// Look whether there is anything to do.
+    Quiet,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct User;
+
+/// What a user's actor needs.
+#[derive(Debug)]
+pub struct UserArgs {
+    /// Who.
+    pub id: UserId,
+    /// What actors share.
+    pub shared: Arc<Shared>,
+    /// Who woke it.
+    pub router: ActorRef<RouterMsg>,
+    /// Whether its former life failed, so that facts may still be on their way into the log.
+    pub after_failure: bool,
+}
+
+/// What a user's actor holds.
+#[derive(Debug)]
+pub struct State {
+    args: UserArgs,
+    phase: Phase,
+    waiting: Vec<(Arc<Arrival>, bool)>,
+    family: Family,
+    failures: Failures,
+    busy_at: Stamp,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The state is being read.
+    Loading,
+    /// The first broker session is being opened.
+    Connecting(Box<UserState>),
+    /// Signals are decided.
+    Running(Box<UserState>),
+}
+
+impl Phase {
+    fn user(&mut self) -> Option<&mut UserState> {
+        match self {
+            Self::Loading => None,
+            Self::Connecting(user) | Self::Running(user) => Some(user),
+        }
+    }
+}
+
+impl Actor for User {
+    type Msg = UserMsg;
+    type State = State;
+    type Arguments = UserArgs;
+
+    async fn pre_start(&self, me: ActorRef<UserMsg>, args: UserArgs) -> Result<State, ActorProcessingErr> {
+        me.cast(UserMsg::Load)?;
+        me.send_after(args.shared.passivate_after, || UserMsg::Quiet);
+        let busy_at = args.shared.clock.stamp();
+        let family = Family::new(args.id, Arc::clone(&args.shared), me, args.router.clone());
+        let failures = Failures::default();
+        Ok(State { args, phase: Phase::Loading, waiting: Vec::new(), family, failures, busy_at })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<UserMsg>,
+        msg: UserMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        if !matches!(msg, UserMsg::Quiet) {
+            state.busy_at = state.args.shared.clock.stamp();
+        }
+        match msg {
+            UserMsg::Load => state.load(&me).await?,
+            UserMsg::Signal(arrival, again) => state.signal(arrival, again).await?,
+            UserMsg::Command(command, reply) => {
+                let result = state.command(command).await;
+                if reply.send(result).is_err() {
+                    tracing::debug!("nobody waited for a command's answer");
+                }
+            }
+            UserMsg::Connected(connection, balance) => {
+                state.family.tell_risk(RiskMsg::Balance(connection, balance));
+                state.run().await?;
+            }
+            UserMsg::Facts(events) => {
+                let now = state.args.shared.clock.now();
+                if let Some(user) = state.phase.user() {
+                    for event in &*events {
+                        user.apply(event, now);
+                    }
+                    state.family.follow(user, &events).await?;
+                }
+            }
+            UserMsg::Impatient => state.acknowledge_waiting().await,
+            UserMsg::Reconnect(connection) => {
+                if let Some(user) = state.phase.user() {
+                    state.family.connect(user, connection).await?;
+                }
+            }
+            UserMsg::HaltedByOperator => state.family.tell_execution(ExecutionMsg::CancelEntries(
+                "trading was halted for everybody".to_owned(),
+            )),
+            UserMsg::Quiet => state.look_for_work(&me),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<UserMsg>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, why) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
+            SupervisionEvent::ActorTerminated(..)
+            | SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        let Some(kin) = state.family.kin(cell.get_id()) else { return Ok(()) };
+        tracing::error!(user.id = %state.args.id, actor = kin.name(), why, "an actor failed and is restarted");
+        metrics::counter!("trade_executor_actor_restarts_total", "actor" => kin.name()).increment(1);
+        if state.failures.count(state.args.shared.clock.stamp()) == Verdict::Suspend {
+            state.failures.clear();
+            state.suspend(kin.name()).await?;
+        }
+        match kin {
+            family::Kin::Deciding => state.rebuild(&me).await?,
+            family::Kin::Connection(connection) => state.family.reconnect_later(connection),
+            family::Kin::Position(..) | family::Kin::Portfolio => {
+                if let Some(user) = state.phase.user() {
+                    state.family.restart(kin, user).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Reads the user's state. After a failure a barrier goes first: what was sent to the ledger is decided then.
+    async fn read(&self, barrier: bool) -> Result<Option<UserState>, ActorProcessingErr> {
+        let shared = &self.args.shared;
+        if barrier {
+            while let Err(error) = shared.ledger.commit(Vec::new()).await {
+                tracing::warn!(%error, "waiting for the ledger");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        shared.views.settled().await?;
+        Ok(shared.views.user(self.args.id)?)
+    }
+
+    async fn load(&mut self, me: &ActorRef<UserMsg>) -> Result<(), ActorProcessingErr> {
+        fault::point("user.load");
+        let Some(user) = self.read(self.args.after_failure).await? else {
+            tracing::error!(user.id = %self.args.id, "a message for a user who does not exist");
+            for (arrival, _) in std::mem::take(&mut self.waiting) {
+                self.settle(&arrival, Err(Refused::Unanswered));
+            }
+            me.stop(None);
+            return Ok(());
+        };
+        self.family.start(&user).await?;
+        let ready = user.suspended.is_some() || user.connections.is_empty();
+        self.phase = Phase::Connecting(Box::new(user));
+        if ready {
+            self.run().await?;
+        } else {
+            me.send_after(PATIENCE, || UserMsg::Impatient);
+        }
+        if self.args.after_failure {
+            self.tell_router(RouterMsg::Again(self.args.id));
+        }
+        Ok(())
+    }
+
+    /// Risk or Execution failed: both start again on what the log says, and what was under way comes again.
+    async fn rebuild(&mut self, me: &ActorRef<UserMsg>) -> Result<(), ActorProcessingErr> {
+        self.family.stop_deciding().await;
+        let Some(user) = self.read(true).await? else { return Ok(()) };
+        self.family.start_deciding(&user).await?;
+        for connection in user.connections.iter().map(|connection| connection.id) {
+            self.family.resync(connection);
+        }
+        let running = matches!(self.phase, Phase::Running(_));
+        self.phase = if running { Phase::Running(Box::new(user)) } else { Phase::Connecting(Box::new(user)) };
+        self.tell_router(RouterMsg::Again(self.args.id));
+        tracing::debug!(actor = ?me.get_id(), "risk and execution are back");
+        Ok(())
+    }
+
+    async fn run(&mut self) -> Result<(), ActorProcessingErr> {
+        match std::mem::replace(&mut self.phase, Phase::Loading) {
+            Phase::Connecting(user) => self.phase = Phase::Running(user),
+            phase @ (Phase::Loading | Phase::Running(_)) => self.phase = phase,
+        }
+        for (arrival, again) in std::mem::take(&mut self.waiting) {
+            self.signal(arrival, again).await?;
+        }
+        Ok(())
+    }
+
+    async fn signal(&mut self, arrival: Arc<Arrival>, again: bool) -> Result<(), ActorProcessingErr> {
+        fault::point("user.signal");
+        let Phase::Running(user) = &self.phase else {
+            self.waiting.push((arrival, again));
+            return Ok(());
+        };
+        let denial = match (&user.suspended, user.default_connection()) {
+            (Some(reason), _) => Some(Denial::new(
+                DenialCode::Suspended,
+                format!("Trading for this account is suspended: {reason}. Nothing was sent. Ask the operator to resume it."),
+            )),
+            (None, None) => Some(Denial::new(
+                DenialCode::NoConnection,
+                "No broker account is connected. Nothing was sent. Connect one to trade.",
+            )),
+            (None, Some(_)) => None,
+        };
+        match denial {
+            None => {
+                self.family.tell_risk(RiskMsg::Review(arrival, again));
+                Ok(())
+            }
+            Some(denial) => self.deny(&arrival, denial).await,
+        }
+    }
+
+    /// Records a denial when there is nobody below who could.
+    async fn deny(&self, arrival: &Arrival, denial: Denial) -> Result<(), ActorProcessingErr> {
+        let Phase::Running(user) = &self.phase else { return Ok(()) };
+        let intent = Intent::refused(user, &arrival.signal);
+        let shared = &self.args.shared;
+        if shared.views.order(intent.ticket.id)?.is_some() {
+            self.settle(arrival, Ok(shared.views.progress().applied()));
+            return Ok(());
+        }
+        let event = Event::OrderDenied {
+            ticket: intent.ticket,
+            broker: user.default_connection().map_or_else(String::new, |connection| connection.broker.clone()),
+            mode: crate::domain::order::Mode::Paper,
+            denial,
+            decision: intent.decision,
+            stages: crate::domain::stages::Stages { received: Some(arrival.received), ..Default::default() },
+        };
+        let facts = arrival.opening_fact().into_iter().chain([Fact::new(Some(user.id), event)]).collect();
+        let result = shared.ledger.commit(facts).await;
+        self.settle(arrival, result.map(|receipt| receipt.last).map_err(refused));
+        Ok(())
+    }
+
+    /// Records signals whose verdict takes longer, so that their senders get their answer in time.
+    async fn acknowledge_waiting(&mut self) {
+        for (arrival, _) in &mut self.waiting {
+            let Some(fact) = arrival.opening_fact() else { continue };
+            let result = self.args.shared.ledger.commit(vec![fact]).await;
+            if result.is_ok() {
+                let (signal, received) = (arrival.signal.clone(), arrival.received);
+                *arrival = Arc::new(Arrival { signal, received, opening: None });
+            }
+            let result = result.map(|receipt| receipt.last).map_err(refused);
+            let told = self.args.router.cast(RouterMsg::Acknowledged(arrival.signal.id, result));
+            if told.is_err() {
+                tracing::debug!("the router is restarting; it resumes from the log");
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), Refused> {
+        let id = self.args.id;
+        let (event, caller) = match command {
+            Command::Cancel { order, reason } => {
+                self.family.tell_execution(ExecutionMsg::Cancel(order, reason));
+                return Ok(());
+            }
+            Command::Switch { halt: Some(reason), by, caller } => {
+                (Event::TradingHalted { scope: Scope::User, by, reason }, caller)
+            }
+            Command::Switch { halt: None, by, caller } => {
+                (Event::TradingResumed { scope: Scope::User, by }, caller)
+            }
+            Command::SetLimits { limits, caller } => (Event::LimitsChanged { limits: *limits }, caller),
+            Command::LiftSuspension { caller } => (Event::UserResumed, caller),
+        };
+        let fact = Fact::by(Some(id), event, &caller);
+        let event = fact.event.clone();
+        // Set before it is durable: stopping must not wait for a disk.
+        if let Event::TradingHalted { .. } = &event {
+            self.family.set_halted(true);
+        }
+        let receipt = self.args.shared.ledger.commit(vec![fact]).await.map_err(refused)?;
+        if let Some(user) = self.phase.user() {
+            user.apply(&event, receipt.at);
+        }
+        match &event {
+            Event::TradingHalted { reason, .. } => {
+                self.family.tell_execution(ExecutionMsg::CancelEntries(format!("trading was halted: {reason}")));
+            }
+            Event::TradingResumed { .. } => self.family.set_halted(false),
+            _ => {}
+        }
+        self.family.tell_risk(RiskMsg::Facts(Arc::from([event])));
+        Ok(())
+    }
+
+    async fn suspend(&mut self, actor: &str) -> Result<(), ActorProcessingErr> {
+        tracing::error!(user.id = %self.args.id, "suspended after repeated failures");
+        let reason = format!("its {actor} actor failed three times within a minute");
+        let event = Event::UserSuspended { reason };
+        let fact = Fact::new(Some(self.args.id), event.clone());
+        let receipt = self.args.shared.ledger.commit(vec![fact]).await?;
+        if let Some(user) = self.phase.user() {
+            user.apply(&event, receipt.at);
+        }
+        Ok(())
+    }
+
+    fn look_for_work(&mut self, me: &ActorRef<UserMsg>) {
+        let shared = &self.args.shared;
+        let quiet_us = shared.clock.stamp().since(self.busy_at);
+        let quiet = u128::from(quiet_us) >= shared.passivate_after.as_micros();
+        let idle = match &self.phase {
+            Phase::Running(user) => user.is_idle() && self.waiting.is_empty(),
+            Phase::Loading | Phase::Connecting(_) => false,
+        };
+        if quiet && idle {
+            self.tell_router(RouterMsg::Idle(self.args.id, me.get_id()));
+        }
+        me.send_after(shared.passivate_after, || UserMsg::Quiet);
+    }
+
+    fn settle(&self, arrival: &Arrival, result: Result<u64, Refused>) {
+        self.tell_router(RouterMsg::Settled(arrival.signal.id, self.args.id, result));
+    }
+
+    fn tell_router(&self, msg: RouterMsg) {
+        if self.args.router.cast(msg).is_err() {
+            tracing::debug!("the router is restarting; it resumes from the log");
+        }
+    }
+}
+
+/// What a sender is told when a commit failed.
+#[expect(clippy::needless_pass_by_value, reason = "used as a function value")]
+pub(crate) fn refused(error: CommitError) -> Refused {
+    match error {
+        CommitError::Full => Refused::DiskFull,
+        CommitError::Down(_) => Refused::Unanswered,
+    }
+}

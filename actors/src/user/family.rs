@@ -1,0 +1,238 @@
+//! A user's children and the lines between them. A line always leads to the child that lives now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+
+use super::UserMsg;
+use super::lines::Lines;
+use crate::broker_connection::{BrokerConnection, ConnectionArgs, ConnectionMsg};
+use crate::domain::event::Event;
+use crate::domain::ids::{ConnectionId, UserId};
+use crate::domain::instrument::Symbol;
+use crate::domain::position::Position as Held;
+use crate::domain::restart::backoff;
+use crate::domain::user::{Trading, UserState};
+use crate::engine::{Door, Shared};
+use crate::execution::{Execution, ExecutionArgs, ExecutionMsg};
+use crate::portfolio::{Portfolio, PortfolioArgs, PortfolioMsg};
+use crate::position::{Position, PositionArgs, PositionMsg};
+use crate::risk::{Risk, RiskArgs, RiskMsg};
+use crate::router::RouterMsg;
+
+/// A child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kin {
+    /// Risk or Execution: they fail together.
+    Deciding,
+    Connection(ConnectionId),
+    Position(ConnectionId, Symbol),
+    Portfolio,
+}
+
+impl Kin {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Deciding => "decision",
+            Self::Connection(_) => "broker_connection",
+            Self::Position(..) => "position",
+            Self::Portfolio => "portfolio",
+        }
+    }
+}
+
+/// All children of a user.
+#[derive(Debug)]
+pub(super) struct Family {
+    lines: Arc<Lines>,
+    connections: BTreeMap<ConnectionId, ActorRef<ConnectionMsg>>,
+    positions: BTreeMap<(ConnectionId, Symbol), ActorRef<PositionMsg>>,
+    portfolio: bool,
+    members: Vec<(ActorId, Kin)>,
+    attempts: u32,
+}
+
+impl Family {
+    pub(super) fn new(
+        id: UserId,
+        shared: Arc<Shared>,
+        user: ActorRef<UserMsg>,
+        router: ActorRef<RouterMsg>,
+    ) -> Self {
+        let lines = Lines {
+            id,
+            shared,
+            user,
+            router,
+            risk: Door::default(),
+            execution: Door::default(),
+            portfolio: Door::default(),
+            halted: AtomicBool::new(false),
+        };
+        Self {
+            lines: Arc::new(lines),
+            connections: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            portfolio: false,
+            members: Vec::new(),
+            attempts: 0,
+        }
+    }
+
+    /// Returns who a failed actor was, and forgets it.
+    pub(super) fn kin(&mut self, actor: ActorId) -> Option<Kin> {
+        let at = self.members.iter().position(|(id, _)| *id == actor)?;
+        Some(self.members.swap_remove(at).1)
+    }
+
+    pub(super) async fn start(&mut self, user: &UserState) -> Result<(), ActorProcessingErr> {
+        self.start_deciding(user).await?;
+        for connection in &user.connections {
+            self.connect(user, connection.id).await?;
+        }
+        for held in &user.positions {
+            self.watch(held).await?;
+        }
+        if !user.positions.is_empty() {
+            self.total(user).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn start_deciding(&mut self, user: &UserState) -> Result<(), ActorProcessingErr> {
+        self.lines.halted.store(matches!(user.trading, Trading::Halted { .. }), Ordering::Release);
+        let parent = self.lines.user.get_cell();
+        let args = RiskArgs { lines: Arc::clone(&self.lines), user: user.clone() };
+        let (risk, _) = Actor::spawn_linked(None, Risk, args, parent.clone()).await?;
+        let args = ExecutionArgs { lines: Arc::clone(&self.lines), user: user.clone() };
+        let (execution, _) = Actor::spawn_linked(None, Execution, args, parent).await?;
+        self.members.push((risk.get_id(), Kin::Deciding));
+        self.members.push((execution.get_id(), Kin::Deciding));
+        self.lines.risk.set(risk);
+        self.lines.execution.set(execution);
+        Ok(())
+    }
+
+    /// Stops Risk and Execution, letting a commit that is under way finish.
+    pub(super) async fn stop_deciding(&mut self) {
+        self.members.retain(|(_, kin)| *kin != Kin::Deciding);
+        let limit = Some(ractor::concurrency::Duration::from_secs(5));
+        if let Some(risk) = self.lines.risk.get()
+            && risk.stop_and_wait(None, limit).await.is_err()
+        {
+            tracing::debug!("risk was gone already");
+        }
+        if let Some(execution) = self.lines.execution.get()
+            && execution.stop_and_wait(None, limit).await.is_err()
+        {
+            tracing::debug!("execution was gone already");
+        }
+    }
+
+    pub(super) async fn connect(
+        &mut self,
+        user: &UserState,
+        connection: ConnectionId,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(known) = user.connections.iter().find(|known| known.id == connection) else { return Ok(()) };
+        let broker = self.lines.shared.brokers.open(user.id, connection, &known.broker)?;
+        let args = ConnectionArgs { lines: Arc::clone(&self.lines), connection, broker };
+        let parent = self.lines.user.get_cell();
+        let (actor, _) = Actor::spawn_linked(None, BrokerConnection, args, parent).await?;
+        self.members.push((actor.get_id(), Kin::Connection(connection)));
+        self.lines.execution.tell(ExecutionMsg::Line(connection, actor.clone()));
+        self.connections.insert(connection, actor);
+        Ok(())
+    }
+
+    /// Tells a rebuilt Execution of an account that is connected already.
+    pub(super) fn resync(&self, connection: ConnectionId) {
+        if let Some(actor) = self.connections.get(&connection) {
+            self.lines.execution.tell(ExecutionMsg::Line(connection, actor.clone()));
+            if actor.cast(ConnectionMsg::Resync).is_err() {
+                tracing::debug!("the connection is restarting and syncs by itself");
+            }
+        }
+    }
+
+    pub(super) fn reconnect_later(&mut self, connection: ConnectionId) {
+        self.connections.remove(&connection);
+        let pause = backoff(self.attempts);
+        self.attempts = self.attempts.saturating_add(1);
+        self.lines.user.send_after(pause, move || UserMsg::Reconnect(connection));
+    }
+
+    /// Starts, feeds and stops the position actors that facts call for, and passes the facts on.
+    pub(super) async fn follow(&mut self, user: &UserState, events: &Arc<[Event]>) -> Result<(), ActorProcessingErr> {
+        for event in &**events {
+            let Event::PositionChanged { position, .. } = event else { continue };
+            let key = (position.connection, position.symbol);
+            if position.net.is_flat() {
+                if let Some(actor) = self.positions.remove(&key) {
+                    self.members.retain(|(id, _)| *id != actor.get_id());
+                    actor.stop(None);
+                }
+            } else if let Some(actor) = self.positions.get(&key) {
+                if actor.cast(PositionMsg::Changed(position.clone())).is_err() {
+                    tracing::debug!("the position's actor is restarting");
+                }
+            } else {
+                self.watch(position).await?;
+            }
+        }
+        if self.portfolio {
+            self.lines.portfolio.tell(PortfolioMsg::Facts(Arc::clone(events)));
+        } else if !user.positions.is_empty() || self.lines.shared.watched.contains(user.id) {
+            self.total(user).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn restart(&mut self, kin: Kin, user: &UserState) -> Result<(), ActorProcessingErr> {
+        match kin {
+            Kin::Position(connection, symbol) => {
+                self.positions.remove(&(connection, symbol));
+                match user.position(connection, symbol) {
+                    Some(held) => self.watch(held).await,
+                    None => Ok(()),
+                }
+            }
+            Kin::Portfolio => self.total(user).await,
+            Kin::Deciding | Kin::Connection(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn tell_risk(&self, msg: RiskMsg) {
+        self.lines.risk.tell(msg);
+    }
+
+    pub(super) fn tell_execution(&self, msg: ExecutionMsg) {
+        self.lines.execution.tell(msg);
+    }
+
+    pub(super) fn set_halted(&self, halted: bool) {
+        self.lines.halted.store(halted, Ordering::Release);
+    }
+
+    async fn watch(&mut self, held: &Held) -> Result<(), ActorProcessingErr> {
+        let key = (held.connection, held.symbol);
+        let args = PositionArgs { lines: Arc::clone(&self.lines), held: held.clone() };
+        let parent = self.lines.user.get_cell();
+        let (actor, _) = Actor::spawn_linked(None, Position, args, parent).await?;
+        self.members.push((actor.get_id(), Kin::Position(key.0, key.1)));
+        self.positions.insert(key, actor);
+        Ok(())
+    }
+
+    async fn total(&mut self, user: &UserState) -> Result<(), ActorProcessingErr> {
+        let args = PortfolioArgs { lines: Arc::clone(&self.lines), user: user.clone() };
+        let parent = self.lines.user.get_cell();
+        let (actor, _) = Actor::spawn_linked(None, Portfolio, args, parent).await?;
+        self.members.push((actor.get_id(), Kin::Portfolio));
+        self.lines.portfolio.set(actor);
+        self.portfolio = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! The lines between a user's children. A line always leads to the child that lives now.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use ractor::ActorRef;
+
+use super::UserMsg;
+use crate::domain::ids::UserId;
+use crate::engine::{Door, Shared};
+use crate::execution::ExecutionMsg;
+use crate::portfolio::PortfolioMsg;
+use crate::risk::RiskMsg;
+use crate::router::RouterMsg;
+
+/// What a user's children share.
+#[derive(Debug)]
+pub struct Lines {
+    /// Whose.
+    pub id: UserId,
+    /// What actors share.
+    pub shared: Arc<Shared>,
+    /// Their parent.
+    pub user: ActorRef<UserMsg>,
+    /// Who is told of verdicts.
+    pub router: ActorRef<RouterMsg>,
+    /// The rules.
+    pub risk: Door<RiskMsg>,
+    /// The orders.
+    pub execution: Door<ExecutionMsg>,
+    /// The totals.
+    pub portfolio: Door<PortfolioMsg>,
+    /// The kill switch as it is this instant; checked last, right before an order is committed.
+    pub halted: AtomicBool,
+}

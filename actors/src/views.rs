@@ -1,0 +1,339 @@
+//! Reading the projections: the keys of the index, and typed rows.
+//!
+//! | key | row |
+//! |---|---|
+//! | `u/` user | [`UserState`] |
+//! | `o/` order | [`Order`] |
+//! | `t/` user, newest first | the order's id |
+//! | `s/` signal | [`SignalEntry`] |
+//! | `x/` signal | nothing: the signal is not decided for all its followers |
+//! | `b/` user | nothing: the user has working orders or positions |
+//! | `g/` user, newest first | [`FeedRow`] |
+//! | `d/` source, delivery key | [`Seen`] |
+//! | `c/` source | [`Source`] |
+//! | `w/` hash of a URL's secret | the source's id |
+//! | `f/` source, user | nothing: the user follows the source |
+//! | `F/` user, source | nothing: the same, the other way round |
+//! | `p/` connection | [`PaperAccount`] |
+//! | `q/` order | [`OrderReport`] of the paper broker |
+//! | `h` | [`Trading`] of everybody |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::domain::feed::{FeedRow, SignalEntry, Source};
+use crate::domain::ids::{ClientOrderId, ConnectionId, SignalId, SourceId, UserId};
+use crate::domain::order::Order;
+use crate::domain::paper::PaperAccount;
+use crate::domain::report::OrderReport;
+use crate::domain::signal::DeliveryKey;
+use crate::domain::user::{Trading, UserState};
+use crate::ports::store::{Key, Store, StoreError};
+
+/// The first delivery under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The signal it became.
+    pub signal: SignalId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// How far the log and its index are.
+#[derive(Debug)]
+pub struct Progress {
+    committed: AtomicU64,
+    applied: watch::Sender<u64>,
+}
+
+impl Progress {
+    /// Starts with both at `seq`.
+    #[must_use]
+    pub fn new(seq: u64) -> Self {
+        Self { committed: AtomicU64::new(seq), applied: watch::Sender::new(seq) }
+    }
+
+    /// Returns the last durable record.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    /// Returns the last record in the index.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
+    pub(crate) fn advance_committed(&self, seq: u64) {
+        self.committed.fetch_max(seq, Ordering::AcqRel);
+    }
+
+    pub(crate) fn advance_applied(&self, seq: u64) {
+        self.applied.send_if_modified(|applied| {
+            let moved = seq > *applied;
+            *applied = (*applied).max(seq);
+            moved
+        });
+    }
+}
+
+/// Typed reads of the index. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Views {
+    store: Arc<dyn Store>,
+    progress: Arc<Progress>,
+}
+
+/// A page of a list and where the next one starts.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// Rows, newest first.
+    pub items: Vec<T>,
+    /// Opaque; absent on the last page.
+    pub next: Option<u64>,
+}
+
+/// How long a read waits for the index to contain what is committed.
+const SETTLE: Duration = Duration::from_secs(5);
+
+impl Views {
+    /// Reads from `store`, whose progress is `progress`.
+    #[must_use]
+    pub const fn new(store: Arc<dyn Store>, progress: Arc<Progress>) -> Self {
+        Self { store, progress }
+    }
+
+    /// Returns how far log and index are.
+    #[must_use]
+    pub const fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Waits until the index contains all that is committed now, so that a caller reads its own writes.
+    ///
+    /// # Errors
+    /// When the index does not get there within seconds.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        let target = self.progress.committed();
+        let mut applied = self.progress.applied.subscribe();
+        match tokio::time::timeout(SETTLE, applied.wait_for(|applied| *applied >= target)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(StoreError(format!("the index is behind record {target}"))),
+        }
+    }
+
+    /// Returns a user.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn user(&self, user: UserId) -> Result<Option<UserState>, StoreError> {
+        self.row(&key(b"u/", user.uuid()))
+    }
+
+    /// Returns every user's id, at most `limit`, after `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserState>, StoreError> {
+        let after = after.map(|user| key(b"u/", user.uuid()));
+        let rows = self.store.scan(b"u/", after.as_deref(), limit)?;
+        rows.iter().map(|(_, value)| decode(value)).collect()
+    }
+
+    /// Returns the users with working orders or positions.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn busy_users(&self) -> Result<Vec<UserId>, StoreError> {
+        let rows = self.store.scan(b"b/", None, usize::MAX)?;
+        Ok(rows.iter().filter_map(|(key, _)| trailing_uuid(key).map(UserId::new)).collect())
+    }
+
+    /// Returns an order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn order(&self, order: ClientOrderId) -> Result<Option<Order>, StoreError> {
+        self.row(&key(b"o/", order.uuid()))
+    }
+
+    /// Returns a user's orders, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn orders(&self, user: UserId, after: Option<u64>, limit: usize) -> Result<Page<Order>, StoreError> {
+        let page = self.list(b"t/", user, after, limit)?;
+        let orders = page.items.iter().map(|value| {
+            let id: ClientOrderId = decode(value)?;
+            self.order(id)?.ok_or_else(|| StoreError(format!("order {id} is listed but missing")))
+        });
+        Ok(Page { items: orders.collect::<Result<_, _>>()?, next: page.next })
+    }
+
+    /// Returns a user's feed, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn feed(&self, user: UserId, after: Option<u64>, limit: usize) -> Result<Page<FeedRow>, StoreError> {
+        let page = self.list(b"g/", user, after, limit)?;
+        let rows = page.items.iter().map(|value| decode(value)).collect::<Result<_, _>>()?;
+        Ok(Page { items: rows, next: page.next })
+    }
+
+    /// Returns a signal.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn signal(&self, signal: SignalId) -> Result<Option<SignalEntry>, StoreError> {
+        self.row(&key(b"s/", signal.uuid()))
+    }
+
+    /// Returns the signals that are not decided for all their followers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn undecided(&self) -> Result<Vec<SignalEntry>, StoreError> {
+        let rows = self.store.scan(b"x/", None, usize::MAX)?;
+        let ids = rows.iter().filter_map(|(key, _)| trailing_uuid(key).map(SignalId::new));
+        ids.filter_map(|id| self.signal(id).transpose()).collect()
+    }
+
+    /// Returns the first delivery under a key.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn seen(&self, source: SourceId, delivery: DeliveryKey) -> Result<Option<Seen>, StoreError> {
+        self.row(&seen_key(source, delivery))
+    }
+
+    /// Returns a source.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn source(&self, source: SourceId) -> Result<Option<Source>, StoreError> {
+        self.row(&key(b"c/", source.uuid()))
+    }
+
+    /// Returns the source whose URL's secret has this SHA-256 (hexadecimal).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn source_by_token(&self, token_hash: &str) -> Result<Option<Source>, StoreError> {
+        match self.row::<SourceId>(&token_key(token_hash))? {
+            Some(id) => self.source(id),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the sources a user follows (one's own included).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn sources_of(&self, user: UserId) -> Result<Vec<Source>, StoreError> {
+        let rows = self.store.scan(&key(b"F/", user.uuid()), None, usize::MAX)?;
+        let ids = rows.iter().filter_map(|(key, _)| trailing_uuid(key).map(SourceId::new));
+        ids.filter_map(|id| self.source(id).transpose()).collect()
+    }
+
+    /// Returns at most `limit` followers of a source, after `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn followers(
+        &self,
+        source: SourceId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let after = after.map(|user| pair(b"f/", source.uuid(), user.uuid()));
+        let rows = self.store.scan(&key(b"f/", source.uuid()), after.as_deref(), limit)?;
+        Ok(rows.iter().filter_map(|(key, _)| trailing_uuid(key).map(UserId::new)).collect())
+    }
+
+    /// Returns a paper account.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn paper_account(&self, connection: ConnectionId) -> Result<Option<PaperAccount>, StoreError> {
+        self.row(&key(b"p/", connection.uuid()))
+    }
+
+    /// Returns what the paper broker's book says of an order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn paper_order(&self, order: ClientOrderId) -> Result<Option<OrderReport>, StoreError> {
+        self.row(&key(b"q/", order.uuid()))
+    }
+
+    /// Returns whether everybody's trading is stopped.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn global_trading(&self) -> Result<Trading, StoreError> {
+        Ok(self.row(GLOBAL)?.unwrap_or_default())
+    }
+
+    fn row<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.store.get(key)?.map(|value| decode(&value)).transpose()
+    }
+
+    fn list(
+        &self,
+        prefix: &[u8; 2],
+        user: UserId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<Vec<u8>>, StoreError> {
+        let after = after.map(|seq| newest_first(prefix, user, seq));
+        let mut rows = self.store.scan(&key(prefix, user.uuid()), after.as_deref(), limit.saturating_add(1))?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().and_then(|(key, _)| key.last_chunk::<8>().copied());
+        let next = last.filter(|_| more).map(|seq| !u64::from_be_bytes(seq));
+        Ok(Page { items: rows.into_iter().map(|(_, value)| value).collect(), next })
+    }
+}
+
+/// Reads a row.
+pub(crate) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(value).map_err(|error| StoreError(format!("a row of the index is unreadable: {error}")))
+}
+
+/// Key of the row that says whether everybody's trading is stopped.
+pub(crate) const GLOBAL: &[u8] = b"h";
+
+/// Builds a key of one id.
+pub(crate) fn key(prefix: &[u8; 2], id: Uuid) -> Key {
+    [prefix.as_slice(), id.as_bytes()].concat()
+}
+
+/// Builds a key of two ids.
+pub(crate) fn pair(prefix: &[u8; 2], first: Uuid, second: Uuid) -> Key {
+    [prefix.as_slice(), first.as_bytes(), second.as_bytes()].concat()
+}
+
+/// Builds a key that sorts a user's rows newest first.
+pub(crate) fn newest_first(prefix: &[u8; 2], user: UserId, seq: u64) -> Key {
+    [prefix.as_slice(), user.uuid().as_bytes(), &(!seq).to_be_bytes()].concat()
+}
+
+pub(crate) fn seen_key(source: SourceId, delivery: DeliveryKey) -> Key {
+    [b"d/".as_slice(), source.uuid().as_bytes(), &delivery.bytes()].concat()
+}
+
+pub(crate) fn token_key(token_hash: &str) -> Key {
+    [b"w/".as_slice(), token_hash.as_bytes()].concat()
+}
+
+fn trailing_uuid(key: &[u8]) -> Option<Uuid> {
+    key.last_chunk::<16>().map(|bytes| Uuid::from_bytes(*bytes))
+}
