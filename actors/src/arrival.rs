@@ -55,7 +55,9 @@ pub enum Refused {
     #[error("the engine is at its limit; nothing was done; send it again in a moment")]
     Overloaded,
     /// The disk is full.
-    #[error("the log's disk is full, so nothing can be recorded and nothing was done; free space and send it again")]
+    #[error(
+        "the log's disk is full, so nothing can be recorded and nothing was done; free space and send it again"
+    )]
     DiskFull,
     /// The answer did not come: whether it was taken is not known, but the same delivery is never executed twice.
     #[error("the engine did not answer in time; send the same delivery again: it is never executed twice")]

@@ -13,7 +13,7 @@ use crate::domain::ids::{ClientOrderId, ConnectionId};
 use crate::domain::order::Ticket;
 use crate::domain::portfolio::Balance;
 use crate::domain::restart::backoff;
-use crate::execution::{Answer, ExecutionMsg};
+use crate::execution::{Answer, Connected, ExecutionMsg};
 use crate::fault;
 use crate::ports::broker::{Broker, BrokerError};
 use crate::risk::RiskMsg;
@@ -98,7 +98,7 @@ impl Actor for BrokerConnection {
             ConnectionMsg::LookUp(order) => state.look_up(order),
             ConnectionMsg::Resync => {
                 if let Some(balance) = state.balance {
-                    state.announce(balance);
+                    state.announce(&me, balance);
                 }
             }
             ConnectionMsg::Poll => {
@@ -141,16 +141,17 @@ impl ConnectionState {
                 lines.execution.tell(ExecutionMsg::Reported(Box::new(report)));
             }
         });
-        self.announce(balance);
+        self.announce(me, balance);
         me.send_after(POLL, || ConnectionMsg::Poll);
     }
 
     /// Execution looks open orders up first; only then the user hands over new signals.
-    fn announce(&mut self, balance: Balance) {
+    fn announce(&mut self, me: &ActorRef<ConnectionMsg>, balance: Balance) {
         self.balance = Some(balance);
         let (lines, connection) = (&self.args.lines, self.args.connection);
-        let at_once = self.args.broker.shows_orders_at_once();
-        lines.execution.tell(ExecutionMsg::Connected(connection, at_once, balance));
+        let shows_at_once = self.args.broker.shows_orders_at_once();
+        let account = Connected { connection, actor: me.clone(), shows_at_once, balance };
+        lines.execution.tell(ExecutionMsg::Connected(Box::new(account)));
         lines.risk.tell(RiskMsg::Balance(connection, balance));
         if lines.user.cast(UserMsg::Connected(connection, balance)).is_err() {
             tracing::debug!("the user's actor is restarting");
@@ -165,7 +166,12 @@ impl ConnectionState {
             let result = broker.submit(ticket).await;
             fault::point("broker_connection.answered");
             let acknowledged = lines.shared.clock.stamp();
-            lines.execution.tell(ExecutionMsg::Answered(Box::new(Answer { order, sent, acknowledged, result })));
+            lines.execution.tell(ExecutionMsg::Answered(Box::new(Answer {
+                order,
+                sent,
+                acknowledged,
+                result,
+            })));
         });
     }
 

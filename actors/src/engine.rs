@@ -171,7 +171,8 @@ impl Engine {
     /// # Errors
     /// When an actor cannot start or the projections cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { ledger, views, watched, brokers, market, feeds, clock, admission, passivate_after } = parts;
+        let Parts { ledger, views, watched, brokers, market, feeds, clock, admission, passivate_after } =
+            parts;
         let shared = Arc::new(Shared {
             ledger,
             views,
@@ -287,7 +288,12 @@ impl Engine {
     ///
     /// # Errors
     /// See [`CommitError`]; stopping holds in this process even then.
-    pub async fn switch_all(&self, halt: Option<String>, by: String, caller: Caller) -> Result<(), CommitError> {
+    pub async fn switch_all(
+        &self,
+        halt: Option<String>,
+        by: String,
+        caller: Caller,
+    ) -> Result<(), CommitError> {
         let event = match &halt {
             Some(reason) => {
                 self.shared.halt.set(Some(reason));
@@ -461,8 +467,7 @@ impl Actor for Top {
         let (cell, why) = match event {
             SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
             SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_default()),
-            SupervisionEvent::ActorStarted(_)
-            | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
         let Some(at) = state.children.iter().position(|(id, _)| *id == cell.get_id()) else { return Ok(()) };
         let (_, child) = state.children.swap_remove(at);

@@ -23,9 +23,9 @@ use crate::domain::signal::Origin;
 use crate::domain::stages::{Stages, Stamp};
 use crate::domain::user::UserState;
 use crate::fault;
+use crate::portfolio::record_stages;
 use crate::ports::broker::BrokerError;
 use crate::ports::journal::{CommitError, Journal, Receipt};
-use crate::portfolio::record_stages;
 use crate::risk::RiskMsg;
 use crate::router::RouterMsg;
 use crate::user::UserMsg;
@@ -50,10 +50,8 @@ pub struct Verdict {
 pub enum ExecutionMsg {
     /// A verdict; `true`: the signal was handed over before.
     Decided(Arc<Arrival>, Box<Verdict>, bool),
-    /// An account's connection, after each start of it.
-    Line(ConnectionId, ActorRef<ConnectionMsg>),
-    /// An account is connected: open orders are looked up there before anything new is sent.
-    Connected(ConnectionId, bool, Balance),
+    /// An account is connected: open orders are looked up there.
+    Connected(Box<Connected>),
     /// The broker answered a submission.
     Answered(Box<Answer>),
     /// The broker told of an order by itself.
@@ -70,6 +68,19 @@ pub enum ExecutionMsg {
     CancelEntries(String),
     /// The broker refused to cancel, or could not be asked.
     CancelFailed(ClientOrderId, BrokerError),
+}
+
+/// A broker account whose session is open.
+#[derive(Debug)]
+pub struct Connected {
+    /// Which account.
+    pub connection: ConnectionId,
+    /// Who talks to it.
+    pub actor: ActorRef<ConnectionMsg>,
+    /// Whether a look-up that finds nothing proves that the broker has nothing.
+    pub shows_at_once: bool,
+    /// Its balance.
+    pub balance: Balance,
 }
 
 /// A broker's answer to a submission.
@@ -103,15 +114,9 @@ pub struct ExecutionArgs {
 pub struct ExecutionState {
     lines: Arc<Lines>,
     book: Book,
-    connections: BTreeMap<ConnectionId, Account>,
+    connections: BTreeMap<ConnectionId, Connected>,
     searches: BTreeMap<ClientOrderId, Search>,
     attempts: BTreeMap<ClientOrderId, u32>,
-}
-
-#[derive(Debug)]
-struct Account {
-    actor: ActorRef<ConnectionMsg>,
-    shows_at_once: bool,
 }
 
 impl Actor for Execution {
@@ -142,13 +147,7 @@ impl Actor for Execution {
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             ExecutionMsg::Decided(arrival, verdict, again) => state.decided(&arrival, *verdict, again).await,
-            ExecutionMsg::Line(connection, actor) => {
-                state.connections.insert(connection, Account { actor, shows_at_once: false });
-                Ok(())
-            }
-            ExecutionMsg::Connected(connection, shows_at_once, balance) => {
-                state.connected(connection, shows_at_once, balance).await
-            }
+            ExecutionMsg::Connected(account) => state.connected(*account).await,
             ExecutionMsg::Answered(answer) => state.answered(&me, *answer).await,
             ExecutionMsg::Reported(report) => state.report(&report, Stages::default()).await,
             ExecutionMsg::LookedUp(order, result) => state.looked_up(&me, order, result).await,
@@ -240,7 +239,8 @@ impl ExecutionState {
         let halted = everybody.is_some() || self.lines.halted.load(Ordering::Acquire);
         let by_hand_out = intent.ticket.origin == Origin::Manual && intent.ticket.reduces;
         (halted && !by_hand_out).then(|| {
-            let by = everybody.map_or_else(|| "by you".to_owned(), |reason| format!("for everybody: {reason}"));
+            let by =
+                everybody.map_or_else(|| "by you".to_owned(), |reason| format!("for everybody: {reason}"));
             Denial::new(DenialCode::Halted, format!("Trading was halted ({by}). Nothing was sent."))
         })
     }
@@ -252,7 +252,9 @@ impl ExecutionState {
         let shared = &self.lines.shared;
         for _ in 0..50 {
             match shared.ledger.commit(facts.clone()).await {
-                Err(CommitError::Down(why)) => tracing::warn!(%order, why, "the ledger did not answer; asking the log"),
+                Err(CommitError::Down(why)) => {
+                    tracing::warn!(%order, why, "the ledger did not answer; asking the log")
+                }
                 answer => return answer,
             }
             while shared.ledger.commit(Vec::new()).await.is_err() {
@@ -271,15 +273,10 @@ impl ExecutionState {
         Err(CommitError::Down("the ledger failed again and again".to_owned()))
     }
 
-    async fn connected(
-        &mut self,
-        connection: ConnectionId,
-        shows_at_once: bool,
-        balance: Balance,
-    ) -> Result<(), ActorProcessingErr> {
-        if let Some(account) = self.connections.get_mut(&connection) {
-            account.shows_at_once = shows_at_once;
-        }
+    async fn connected(&mut self, account: Connected) -> Result<(), ActorProcessingErr> {
+        let (connection, balance) = (account.connection, account.balance);
+        self.connections.insert(connection, account);
+        // What was sent while nobody could hear the answer, or was never sent at all, is found out now.
         for order in self.book.open_at(connection) {
             self.look_up(order);
         }
@@ -289,7 +286,11 @@ impl ExecutionState {
         Ok(())
     }
 
-    async fn answered(&mut self, me: &ActorRef<ExecutionMsg>, answer: Answer) -> Result<(), ActorProcessingErr> {
+    async fn answered(
+        &mut self,
+        me: &ActorRef<ExecutionMsg>,
+        answer: Answer,
+    ) -> Result<(), ActorProcessingErr> {
         fault::point("execution.answered");
         let Answer { order, sent, acknowledged, result } = answer;
         let committed = self.book.committed(order);
@@ -345,7 +346,8 @@ impl ExecutionState {
             return Ok(());
         }
         let now = self.lines.shared.clock.now();
-        let proof = self.connections.get(&order.ticket.connection).is_some_and(|account| account.shows_at_once);
+        let proof =
+            self.connections.get(&order.ticket.connection).is_some_and(|account| account.shows_at_once);
         let search = self.searches.entry(id).or_insert_with(|| Search::new(order.created_at));
         match search.unseen(result.is_ok(), proof, now) {
             Found::AskAgain(pause) => {
@@ -371,15 +373,17 @@ impl ExecutionState {
             self.send(ticket);
             return Ok(());
         }
-        let why = halted.map_or_else(|| format!("its signal is {} s old", age.num_seconds()), |denial| denial.message);
+        let why = halted
+            .map_or_else(|| format!("its signal is {} s old", age.num_seconds()), |denial| denial.message);
         let reason = format!("The broker never had this order, and it was not sent again: {why}.");
         self.step(id, OrderStep::Expired { reason }, Stages::default()).await
     }
 
     async fn cancel(&mut self, id: ClientOrderId, reason: String) -> Result<(), ActorProcessingErr> {
-        let open = self.book.order(id).filter(|order| {
-            !order.status.is_final() && order.status != OrderStatus::PendingCancel
-        });
+        let open = self
+            .book
+            .order(id)
+            .filter(|order| !order.status.is_final() && order.status != OrderStatus::PendingCancel);
         let Some(connection) = open.map(|order| order.ticket.connection) else { return Ok(()) };
         self.step(id, OrderStep::CancelRequested { reason }, Stages::default()).await?;
         self.tell_broker(connection, ConnectionMsg::Cancel(id));
@@ -492,7 +496,8 @@ impl ExecutionState {
 
 fn count(origin: Origin, denied: Option<DenialCode>) {
     let outcome = if denied.is_some() { "denied" } else { "ordered" };
-    metrics::counter!("trade_executor_decisions_total", "source" => origin.as_str(), "outcome" => outcome).increment(1);
+    metrics::counter!("trade_executor_decisions_total", "source" => origin.as_str(), "outcome" => outcome)
+        .increment(1);
     if let Some(code) = denied {
         metrics::counter!("trade_executor_denials_total", "code" => code.as_str()).increment(1);
     }

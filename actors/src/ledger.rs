@@ -98,7 +98,9 @@ impl Journal for Ledger {
         let (reply, answer) = oneshot::channel();
         self.writer.do_send(Commit { facts, reply });
         answer
-            .map(|answer| answer.unwrap_or_else(|_| Err(CommitError::Down("the ledger restarted".to_owned()))))
+            .map(|answer| {
+                answer.unwrap_or_else(|_| Err(CommitError::Down("the ledger restarted".to_owned())))
+            })
             .boxed()
     }
 }
@@ -121,7 +123,10 @@ pub struct Writer {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer").field("log", &self.log).field("pending", &self.pending.len()).finish_non_exhaustive()
+        f.debug_struct("Writer")
+            .field("log", &self.log)
+            .field("pending", &self.pending.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -238,11 +243,14 @@ impl Writer {
         let appended = log.append(&entries);
         fault::point("ledger.appended");
         metrics::histogram!("trade_executor_log_append_seconds").record(started.elapsed().as_secs_f64());
-        metrics::histogram!("trade_executor_log_batch_records").record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+        metrics::histogram!("trade_executor_log_batch_records")
+            .record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
         match appended {
             Ok(head) => self.answer(batch, first, head, now),
             Err(LogError::Full) => {
-                tracing::error!("the disk that holds the log is full: new signals are refused until there is room");
+                tracing::error!(
+                    "the disk that holds the log is full: new signals are refused until there is room"
+                );
                 refuse(batch, &CommitError::Full);
             }
             Err(error @ (LogError::Broken(_) | LogError::Damaged { .. })) => {
@@ -335,7 +343,11 @@ pub(crate) fn read_back(record: &crate::domain::record::Record) -> Option<Commit
     };
     let event = record.statement.payload.as_deref().and_then(|payload| Event::parse(payload).ok());
     if event.is_none() {
-        tracing::warn!(seq = record.seq, action = record.statement.action, "a record's payload is not known here");
+        tracing::warn!(
+            seq = record.seq,
+            action = record.statement.action,
+            "a record's payload is not known here"
+        );
     }
     Some(Committed { seq: record.seq, at, user, event: event? })
 }

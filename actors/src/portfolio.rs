@@ -117,7 +117,10 @@ impl PortfolioState {
             return;
         }
         let price = |connection, symbol| {
-            self.prices.get(&(connection, symbol)).copied().or_else(|| Some(shared.market.quote(symbol)?.price))
+            self.prices
+                .get(&(connection, symbol))
+                .copied()
+                .or_else(|| Some(shared.market.quote(symbol)?.price))
         };
         let positions: Vec<_> = self
             .user
@@ -127,9 +130,10 @@ impl PortfolioState {
             .collect();
         let balance = self.user.default_connection().and_then(|known| self.user.balances.get(&known.id));
         let opening = self.user.opening.map(|(_, equity)| equity);
-        let summary = summarize(balance, self.user.positions.iter(), self.user.realized(), opening, |symbol| {
-            positions.iter().find(|(held, _)| held.symbol == symbol).and_then(|(_, price)| *price)
-        });
+        let summary =
+            summarize(balance, self.user.positions.iter(), self.user.realized(), opening, |symbol| {
+                positions.iter().find(|(held, _)| held.symbol == symbol).and_then(|(_, price)| *price)
+            });
         let body = Body::Portfolio { summary, positions };
         shared.hub.tell(HubMsg::Latest(Push { user: self.user.id, seq: 0, at: shared.clock.now(), body }));
     }

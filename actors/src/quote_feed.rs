@@ -95,7 +95,8 @@ impl Actor for QuoteFeed {
                 fault::point("quote_feed");
                 for quote in &quotes {
                     if let Some(subscribers) = state.subscribers.get_mut(&quote.symbol) {
-                        subscribers.retain(|_, position| position.cast(PositionMsg::Price(quote.price)).is_ok());
+                        subscribers
+                            .retain(|_, position| position.cast(PositionMsg::Price(quote.price)).is_ok());
                     }
                 }
                 state.shared.hub.tell(HubMsg::Quotes(quotes.into()));

@@ -109,7 +109,8 @@ impl RiskState {
             limits: &self.user.limits,
             instrument,
             quote: shared.market.quote(symbol),
-            market: instrument.map_or(MarketStatus::Open, |instrument| shared.market.status(&instrument, now)),
+            market: instrument
+                .map_or(MarketStatus::Open, |instrument| shared.market.status(&instrument, now)),
             balance: self.user.balances.get(&connection.id).copied(),
             reserved,
             position: self.user.position(connection.id, symbol).map_or(Net::FLAT, |held| held.net),
@@ -118,7 +119,8 @@ impl RiskState {
         };
         let draft = Intent::draft(self.user.id, &arrival.signal, &seen);
         let sized = draft.clone().size(&arrival.signal, &seen);
-        let outcome = sized.and_then(|intent| review(intent, &seen)).map_err(|denial| (denial, Box::new(draft)));
+        let outcome =
+            sized.and_then(|intent| review(intent, &seen)).map_err(|denial| (denial, Box::new(draft)));
         let decided = shared.clock.stamp();
         if let Ok(approved) = &outcome {
             let Intent { ticket, decision } = approved.intent();

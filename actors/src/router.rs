@@ -202,7 +202,8 @@ impl RouterState {
         let (source, key, at) = (delivery.source, delivery.key, delivery.received_at);
         let repeated = self.table.repeat(source, key, at).or(known.map(|seen| seen.signal));
         if let Some(signal) = repeated {
-            let fact = Fact::by(Some(delivery.owner), Event::SignalRepeated { signal, source }, &delivery.caller);
+            let fact =
+                Fact::by(Some(delivery.owner), Event::SignalRepeated { signal, source }, &delivery.caller);
             self.in_background(vec![fact]);
             self.table.join(signal, reply);
             return Ok(());
@@ -221,8 +222,12 @@ impl RouterState {
             instruction: delivery.instruction,
         };
         let id = signal.id;
-        let opening =
-            Opening { owner: delivery.owner, recipients: 1, excerpt: delivery.excerpt, caller: delivery.caller };
+        let opening = Opening {
+            owner: delivery.owner,
+            recipients: 1,
+            excerpt: delivery.excerpt,
+            caller: delivery.caller,
+        };
         if let [only] = followers.as_slice()
             && *only == opening.owner
         {
@@ -230,7 +235,8 @@ impl RouterState {
             self.table.begin(InFlight::single(Arc::clone(&arrival), *only, reply));
             self.hand_over(me, *only, arrival).await?;
         } else {
-            let arrival = Arc::new(Arrival { signal: signal.clone(), received: delivery.received, opening: None });
+            let arrival =
+                Arc::new(Arrival { signal: signal.clone(), received: delivery.received, opening: None });
             self.table.begin(InFlight::fan_out(arrival, reply));
             self.tasks.spawn(record(Arc::clone(&self.shared), signal, opening, me.clone()));
         }
@@ -278,7 +284,11 @@ impl RouterState {
         }
     }
 
-    async fn dispatch(&mut self, me: &ActorRef<RouterMsg>, signal: SignalId) -> Result<(), ActorProcessingErr> {
+    async fn dispatch(
+        &mut self,
+        me: &ActorRef<RouterMsg>,
+        signal: SignalId,
+    ) -> Result<(), ActorProcessingErr> {
         let Some((arrival, chunk, more)) = self.table.next_chunk(signal, CHUNK) else { return Ok(()) };
         for user in chunk {
             self.hand_over(me, user, Arc::clone(&arrival)).await?;
@@ -453,11 +463,17 @@ async fn record(shared: Arc<Shared>, signal: Signal, mut opening: Opening, route
         Ok(Ok(followers)) => followers,
         Ok(Err(error)) => {
             tracing::error!(%error, "the followers cannot be read");
-            tell(&router, RouterMsg::Recorded(signal.id, Vec::new(), Err(CommitError::Down(error.to_string()))));
+            tell(
+                &router,
+                RouterMsg::Recorded(signal.id, Vec::new(), Err(CommitError::Down(error.to_string()))),
+            );
             return;
         }
         Err(error) => {
-            tell(&router, RouterMsg::Recorded(signal.id, Vec::new(), Err(CommitError::Down(error.to_string()))));
+            tell(
+                &router,
+                RouterMsg::Recorded(signal.id, Vec::new(), Err(CommitError::Down(error.to_string()))),
+            );
             return;
         }
     };

@@ -184,9 +184,9 @@ impl Actor for User {
                     state.family.connect(user, connection).await?;
                 }
             }
-            UserMsg::HaltedByOperator => state.family.tell_execution(ExecutionMsg::CancelEntries(
-                "trading was halted for everybody".to_owned(),
-            )),
+            UserMsg::HaltedByOperator => state
+                .family
+                .tell_execution(ExecutionMsg::CancelEntries("trading was halted for everybody".to_owned())),
             UserMsg::Quiet => state.look_for_work(&me),
         }
         Ok(())
@@ -297,7 +297,9 @@ impl State {
         let denial = match (&user.suspended, user.default_connection()) {
             (Some(reason), _) => Some(Denial::new(
                 DenialCode::Suspended,
-                format!("Trading for this account is suspended: {reason}. Nothing was sent. Ask the operator to resume it."),
+                format!(
+                    "Trading for this account is suspended: {reason}. Nothing was sent. Ask the operator to resume it."
+                ),
             )),
             (None, None) => Some(Denial::new(
                 DenialCode::NoConnection,
@@ -325,7 +327,9 @@ impl State {
         }
         let event = Event::OrderDenied {
             ticket: intent.ticket,
-            broker: user.default_connection().map_or_else(String::new, |connection| connection.broker.clone()),
+            broker: user
+                .default_connection()
+                .map_or_else(String::new, |connection| connection.broker.clone()),
             mode: crate::domain::order::Mode::Paper,
             denial,
             decision: intent.decision,
@@ -380,12 +384,10 @@ impl State {
         if let Some(user) = self.phase.user() {
             user.apply(&event, receipt.at);
         }
-        match &event {
-            Event::TradingHalted { reason, .. } => {
-                self.family.tell_execution(ExecutionMsg::CancelEntries(format!("trading was halted: {reason}")));
-            }
-            Event::TradingResumed { .. } => self.family.set_halted(false),
-            _ => {}
+        if let Event::TradingHalted { reason, .. } = &event {
+            self.family.tell_execution(ExecutionMsg::CancelEntries(format!("trading was halted: {reason}")));
+        } else if let Event::TradingResumed { .. } = &event {
+            self.family.set_halted(false);
         }
         self.family.tell_risk(RiskMsg::Facts(Arc::from([event])));
         Ok(())

@@ -294,7 +294,8 @@ impl Views {
         limit: usize,
     ) -> Result<Page<Vec<u8>>, StoreError> {
         let after = after.map(|seq| newest_first(prefix, user, seq));
-        let mut rows = self.store.scan(&key(prefix, user.uuid()), after.as_deref(), limit.saturating_add(1))?;
+        let mut rows =
+            self.store.scan(&key(prefix, user.uuid()), after.as_deref(), limit.saturating_add(1))?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().and_then(|(key, _)| key.last_chunk::<8>().copied());
@@ -305,7 +306,8 @@ impl Views {
 
 /// Reads a row.
 pub(crate) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(value).map_err(|error| StoreError(format!("a row of the index is unreadable: {error}")))
+    serde_json::from_slice(value)
+        .map_err(|error| StoreError(format!("a row of the index is unreadable: {error}")))
 }
 
 /// Key of the row that says whether everybody's trading is stopped.

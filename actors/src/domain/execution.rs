@@ -27,7 +27,11 @@ pub fn reported(
         let taken = after.apply(&step, now);
         match taken {
             Ok(()) => {
-                let stages = if events.is_empty() { stages } else { Stages { filled: stages.filled, ..Stages::default() } };
+                let stages = if events.is_empty() {
+                    stages
+                } else {
+                    Stages { filled: stages.filled, ..Stages::default() }
+                };
                 events.push(Event::OrderMoved { order: order.ticket.id, step, stages });
                 true
             }

@@ -37,7 +37,10 @@ impl Symbol {
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.bytes.get(..usize::from(self.len)).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+        self.bytes
+            .get(..usize::from(self.len))
+            .and_then(|text| std::str::from_utf8(text).ok())
+            .unwrap_or_default()
     }
 }
 
@@ -137,7 +140,9 @@ mod tests {
 
     #[test]
     fn look_alikes_and_injections_are_no_symbols() {
-        for text in ["", "\u{0410}\u{0410}PL", "AAPL\0", "AAPL'; DROP", "A A", "ABCDEFGHIJKLMNOPQRSTUVWX", "*"] {
+        for text in
+            ["", "\u{0410}\u{0410}PL", "AAPL\0", "AAPL'; DROP", "A A", "ABCDEFGHIJKLMNOPQRSTUVWX", "*"]
+        {
             assert!(text.parse::<Symbol>().is_err(), "{text:?}");
         }
     }

@@ -28,7 +28,7 @@ impl Intent {
         let side = match told.action {
             Action::Buy => Side::Buy,
             Action::Sell => Side::Sell,
-            Action::Close { .. } if expected.is_short() => Side::Buy,
+            Action::Close { .. } if seen.position.is_short() => Side::Buy,
             Action::Close { .. } => Side::Sell,
         };
         let ticket = Ticket {
@@ -101,7 +101,8 @@ impl Intent {
                         seen.limits.position_max_pct
                     ));
                 }
-                self.ticket.reduces = reduces(self.ticket.side, self.ticket.quantity, seen.worst_position(self.ticket.side));
+                self.ticket.reduces =
+                    reduces(self.ticket.side, self.ticket.quantity, seen.worst_position(self.ticket.side));
             }
         }
         Ok(self)
@@ -133,7 +134,10 @@ fn closing(
     holding: Option<Holding>,
 ) -> Result<Quantity, Denial> {
     let symbol = signal.instruction.symbol;
-    let position = seen.expected_position();
+    let position = seen.position;
+    // What other orders are closing already is not closed twice; what they may yet open is not closed ahead.
+    let expected = seen.expected_position();
+    let closable = if expected.is_short() == position.is_short() { expected.size() } else { Quantity::ZERO };
     let other_way = match holding {
         Some(Holding::Long) => position.is_short(),
         Some(Holding::Short) => !position.is_short(),
@@ -150,7 +154,13 @@ fn closing(
             format!("No {what} in {symbol} to close. Nothing was sent."),
         ));
     }
-    let all = position.size();
+    let all = position.size().min(closable);
+    if all.is_zero() {
+        return Err(Denial::new(
+            DenialCode::NoPosition,
+            format!("The position in {symbol} is being closed by other orders already. Nothing was sent."),
+        ));
+    }
     let asked = fraction.map(|part| all.part(part)).or(signal.instruction.quantity).unwrap_or(all).min(all);
     // A remainder smaller than one lot could never be closed later, so the last close takes it along.
     Ok(if asked == all { all } else { asked.floor_to(instrument.lot) })

@@ -165,12 +165,15 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
     match event {
         Event::OrderCreated { .. } => {
             let resized = order.and_then(|order| {
-                let note = order.decision.notes.iter().find(|note| note.starts_with("Position sized reduced"))?;
+                let note =
+                    order.decision.notes.iter().find(|note| note.starts_with("Position sized reduced"))?;
                 Some(Body::Resized { order: Arc::clone(order), message: note.clone() })
             });
             signal(false).into_iter().chain(trade(TradeKind::Created, None)).chain(resized).collect()
         }
-        Event::OrderDenied { .. } => signal(true).into_iter().chain(trade(TradeKind::Rejected, None)).collect(),
+        Event::OrderDenied { .. } => {
+            signal(true).into_iter().chain(trade(TradeKind::Rejected, None)).collect()
+        }
         Event::OrderMoved { step, .. } => {
             let (kind, fill) = trade_kind(step, order.map(|order| order.status));
             trade(kind, fill).into_iter().collect()
@@ -199,7 +202,9 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         Event::UserSuspended { reason } => vec![Body::Notification(Notification {
             level: NotificationLevel::Error,
             title: "Trading suspended".to_owned(),
-            message: format!("{reason}. New signals are refused. Ask the operator to look into it and resume."),
+            message: format!(
+                "{reason}. New signals are refused. Ask the operator to look into it and resume."
+            ),
         })],
         Event::UserResumed => vec![Body::Notification(Notification {
             level: NotificationLevel::Info,

@@ -142,7 +142,8 @@ impl Record {
     pub fn decode(encoding: &[u8]) -> Result<Self, DecodeError> {
         let mut rest = encoding;
         let seq = required(&mut rest)?;
-        let seq = u64::from_be_bytes(seq.try_into().map_err(|_| DecodeError("the sequence number is 8 bytes"))?);
+        let seq =
+            u64::from_be_bytes(seq.try_into().map_err(|_| DecodeError("the sequence number is 8 bytes"))?);
         let timestamp = text(required(&mut rest)?)?;
         let user_id = optional_text(&mut rest)?;
         let action = text(required(&mut rest)?)?;

@@ -41,7 +41,9 @@ impl Failures {
 /// Returns the pause before attempt `attempt` (from 0): 0.1, 0.2, 0.4 … 30 s.
 #[must_use]
 pub fn backoff(attempt: u32) -> Duration {
-    Duration::from_millis(100).saturating_mul(1_u32.checked_shl(attempt.min(20)).unwrap_or(u32::MAX)).min(BACKOFF_MAX)
+    Duration::from_millis(100)
+        .saturating_mul(1_u32.checked_shl(attempt.min(20)).unwrap_or(u32::MAX))
+        .min(BACKOFF_MAX)
 }
 
 #[cfg(test)]

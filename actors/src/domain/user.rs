@@ -221,9 +221,8 @@ impl UserState {
             Event::OrderMoved { order, step, .. } => self.step(*order, step),
             Event::PositionChanged { position, realized, .. } => {
                 self.realized = Some(self.realized() + *realized);
-                self.positions.retain(|held| {
-                    held.connection != position.connection || held.symbol != position.symbol
-                });
+                self.positions
+                    .retain(|held| held.connection != position.connection || held.symbol != position.symbol);
                 if !position.net.is_flat() {
                     self.positions.push(position.clone());
                 }
@@ -274,7 +273,9 @@ impl UserState {
             | OrderStep::Failed { .. } => {
                 self.working.remove(&order);
             }
-            OrderStep::Accepted { .. } | OrderStep::CancelRequested { .. } | OrderStep::OutcomeLost { .. } => {}
+            OrderStep::Accepted { .. }
+            | OrderStep::CancelRequested { .. }
+            | OrderStep::OutcomeLost { .. } => {}
         }
     }
 }

@@ -77,6 +77,7 @@ impl Book {
     }
 
     /// Folds a committed event in.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no order")]
     pub(super) fn apply(&mut self, event: &Event, at: DateTime<Utc>, committed: Option<Stamp>) {
         self.user.apply(event, at);
         match event {

@@ -187,7 +187,9 @@ impl Projection {
                     Some((_, value)) => value.clone(),
                     None => self.store.get(&source_key)?,
                 };
-                let Some(mut row) = stored.map(|value| decode::<Source>(&value)).transpose()? else { return Ok(()) };
+                let Some(mut row) = stored.map(|value| decode::<Source>(&value)).transpose()? else {
+                    return Ok(());
+                };
                 if let Some(old) = row.token_hash.replace(token_hash.clone()) {
                     self.rows.push((token_key(&old), None));
                 }
@@ -240,7 +242,8 @@ impl Projection {
 
     fn fold_paper(&mut self, connection: ConnectionId, committed: &Committed) -> Result<(), StoreError> {
         if !self.papers.contains_key(&connection) {
-            let account = self.views.paper_account(connection)?.unwrap_or_else(|| PaperAccount::new(connection));
+            let account =
+                self.views.paper_account(connection)?.unwrap_or_else(|| PaperAccount::new(connection));
             self.papers.insert(connection, account);
         }
         if let Some(account) = self.papers.get_mut(&connection) {
@@ -257,6 +260,7 @@ impl Projection {
     }
 
     /// Folds what concerns one order and returns it as it is then.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no order")]
     fn fold_order(&mut self, committed: &Committed) -> Result<Option<Arc<Order>>, StoreError> {
         let Committed { seq, at, event, .. } = committed;
         let id = match event {
@@ -287,9 +291,12 @@ impl Projection {
         Ok(self.orders.get(&id).cloned().flatten())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "called for these two events only")]
     fn new_order(ticket: &Ticket, committed: &Committed) -> Option<Order> {
         let (broker, mode, decision, stages, denial) = match &committed.event {
-            Event::OrderCreated { broker, mode, decision, stages, .. } => (broker, mode, decision, stages, None),
+            Event::OrderCreated { broker, mode, decision, stages, .. } => {
+                (broker, mode, decision, stages, None)
+            }
             Event::OrderDenied { broker, mode, decision, stages, denial, .. } => {
                 (broker, mode, decision, stages, Some(denial))
             }
@@ -303,6 +310,7 @@ impl Projection {
     }
 
     /// Folds what concerns a delivery and returns the feed's row as it is then.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no delivery")]
     fn fold_feed(&mut self, committed: &Committed) -> Result<Option<Arc<FeedRow>>, StoreError> {
         let Committed { seq, at, user, event } = committed;
         let Some(user) = *user else { return Ok(None) };
@@ -449,7 +457,8 @@ fn put<T: Serialize + ?Sized>(
     row: Option<&T>,
 ) -> Result<(), StoreError> {
     if let Some(row) = row {
-        let value = serde_json::to_vec(row).map_err(|error| StoreError(format!("a row cannot be encoded: {error}")))?;
+        let value = serde_json::to_vec(row)
+            .map_err(|error| StoreError(format!("a row cannot be encoded: {error}")))?;
         rows.push((key, Some(value)));
     }
     Ok(())

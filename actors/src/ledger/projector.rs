@@ -65,7 +65,12 @@ struct Flush;
 impl Projector {
     /// Makes a projector behind an index that is up to date.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, progress: Arc<Progress>, watched: Arc<Watched>, publish: Publish) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        progress: Arc<Progress>,
+        watched: Arc<Watched>,
+        publish: Publish,
+    ) -> Self {
         Self { store, progress, watched, publish, queue: Vec::new(), scheduled: false }
     }
 

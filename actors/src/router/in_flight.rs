@@ -117,7 +117,11 @@ impl Table {
     }
 
     /// Returns the next followers and whether there are more.
-    pub(super) fn next_chunk(&mut self, signal: SignalId, size: usize) -> Option<(Arc<Arrival>, Vec<UserId>, bool)> {
+    pub(super) fn next_chunk(
+        &mut self,
+        signal: SignalId,
+        size: usize,
+    ) -> Option<(Arc<Arrival>, Vec<UserId>, bool)> {
         let flight = self.flights.get_mut(&signal)?;
         let count = flight.to_dispatch.len().min(size);
         let chunk = flight.to_dispatch.drain(..count).collect();
@@ -148,7 +152,9 @@ impl Table {
             Ok(seq) => self.acknowledge(signal, Ok(seq)),
             // A durable signal stays: its undecided followers are resumed from the log.
             Err(refused) if !flight.durable => self.abandon(signal, refused),
-            Err(refused) => tracing::error!(%signal, user.id = %user, %refused, "a follower could not be decided"),
+            Err(refused) => {
+                tracing::error!(%signal, user.id = %user, %refused, "a follower could not be decided")
+            }
         }
         if finished {
             self.finish(signal);

@@ -142,18 +142,15 @@ impl Family {
         let parent = self.lines.user.get_cell();
         let (actor, _) = Actor::spawn_linked(None, BrokerConnection, args, parent).await?;
         self.members.push((actor.get_id(), Kin::Connection(connection)));
-        self.lines.execution.tell(ExecutionMsg::Line(connection, actor.clone()));
         self.connections.insert(connection, actor);
         Ok(())
     }
 
     /// Tells a rebuilt Execution of an account that is connected already.
     pub(super) fn resync(&self, connection: ConnectionId) {
-        if let Some(actor) = self.connections.get(&connection) {
-            self.lines.execution.tell(ExecutionMsg::Line(connection, actor.clone()));
-            if actor.cast(ConnectionMsg::Resync).is_err() {
-                tracing::debug!("the connection is restarting and syncs by itself");
-            }
+        let told = self.connections.get(&connection).map(|actor| actor.cast(ConnectionMsg::Resync));
+        if !matches!(told, Some(Ok(()))) {
+            tracing::debug!("the connection is restarting and tells by itself");
         }
     }
 
@@ -165,7 +162,11 @@ impl Family {
     }
 
     /// Starts, feeds and stops the position actors that facts call for, and passes the facts on.
-    pub(super) async fn follow(&mut self, user: &UserState, events: &Arc<[Event]>) -> Result<(), ActorProcessingErr> {
+    pub(super) async fn follow(
+        &mut self,
+        user: &UserState,
+        events: &Arc<[Event]>,
+    ) -> Result<(), ActorProcessingErr> {
         for event in &**events {
             let Event::PositionChanged { position, .. } = event else { continue };
             let key = (position.connection, position.symbol);

@@ -24,7 +24,15 @@ fn order(quantity: u32) -> Order {
         stop_loss: None,
         take_profits: Vec::new(),
     };
-    Order::new(ticket, "paper".into(), Mode::Paper, Decision::default(), Stages::default(), None, DateTime::UNIX_EPOCH)
+    Order::new(
+        ticket,
+        "paper".into(),
+        Mode::Paper,
+        Decision::default(),
+        Stages::default(),
+        None,
+        DateTime::UNIX_EPOCH,
+    )
 }
 
 fn fill(number: u32, quantity: u32) -> Fill {
@@ -101,7 +109,11 @@ fn never_seen_takes_three_answers_over_ten_seconds() {
     assert!(matches!(search.unseen(false, false, at(8)), Found::AskAgain(_)), "no answer is no evidence");
     assert!(matches!(search.unseen(true, false, at(10)), Found::AskAgain(_)));
     assert_eq!(search.unseen(true, false, at(15)), Found::NeverSeen);
-    assert_eq!(Search::new(at(0)).unseen(true, true, at(0)), Found::NeverSeen, "a book that shows orders at once");
+    assert_eq!(
+        Search::new(at(0)).unseen(true, true, at(0)),
+        Found::NeverSeen,
+        "a book that shows orders at once"
+    );
 }
 
 proptest! {

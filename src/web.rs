@@ -1,0 +1,61 @@
+//! The web edge: webhooks, the API, the dashboard and its sockets, on our own accept loop around warp.
+
+mod assets;
+mod body;
+mod call;
+mod cookies;
+mod edge;
+mod guard;
+mod headers;
+mod idempotency;
+mod meters;
+mod openapi;
+mod peer;
+mod problem;
+mod pushed;
+mod router;
+mod routes;
+mod server;
+mod socket;
+mod tasks;
+mod wire;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use trade_actors::engine::Engine;
+
+pub use assets::ASSETS;
+pub use openapi::document;
+pub use server::serve_metrics;
+
+use crate::auth::Auth;
+use crate::config::web::WebConfig;
+use crate::keys::MasterKey;
+
+/// Where the engine will be once it runs; until then its routes answer 503.
+pub type EngineSlot = Arc<OnceLock<Engine>>;
+
+/// What the web edge is made of.
+#[derive(Clone, Debug)]
+pub struct Web {
+    /// The engine, once it runs.
+    pub engine: EngineSlot,
+    /// Who is who.
+    pub auth: Arc<Auth>,
+    /// The master key, for webhook addresses.
+    pub keys: Arc<MasterKey>,
+    /// Settings.
+    pub config: Arc<WebConfig>,
+    /// When the process started.
+    pub started: Instant,
+}
+
+/// Serves until `stop` turns true, then finishes what is under way and closes the sockets.
+pub async fn serve(web: Web, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let bound = listener.local_addr().unwrap_or(web.config.listen);
+    let edge = Arc::new(edge::Edge::new(web, bound, router::patterns()));
+    server::run(edge, listener, stop).await;
+}

@@ -1,0 +1,19 @@
+//! Money and positions at the latest prices.
+
+use crate::web::call::{Answer, Call, ok};
+use crate::web::problem::Problem;
+use crate::web::wire::{Page, Portfolio, PortfolioUpdate, Position};
+
+/// Shows the portfolio with its positions.
+pub(crate) async fn show(call: Call) -> Result<Answer, Problem> {
+    let account = call.account().await?;
+    let engine = call.engine()?;
+    let portfolio = Portfolio::now(&account, engine.market(), engine.clock().now());
+    ok(&PortfolioUpdate { portfolio, positions: Position::all(&account, engine.market()) })
+}
+
+/// Lists the open positions.
+pub(crate) async fn positions(call: Call) -> Result<Answer, Problem> {
+    let account = call.account().await?;
+    ok(&Page::whole(Position::all(&account, call.engine()?.market())))
+}

@@ -1,0 +1,246 @@
+//! Sources of signals: their addresses, who follows them, and a test through the whole path.
+
+use serde::Deserialize;
+use trade_actors::arrival::Delivery;
+use trade_actors::domain::event::{Event, Fact};
+use trade_actors::domain::feed::Source as DomainSource;
+use trade_actors::domain::ids::SourceId;
+use trade_actors::domain::instrument::Instrument;
+use trade_actors::domain::money::{Money, Price, Quantity};
+use trade_actors::domain::order::Mode;
+use trade_actors::domain::signal::Origin;
+use trade_actors::domain::user::{Role, UserState};
+use trade_actors::engine::Engine;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use warp::http::StatusCode;
+
+use super::webhook::said;
+use crate::intake::{read_webhook, redact};
+use crate::keys::token_hash;
+use crate::web::call::{Answer, Call, json, nothing, ok};
+use crate::web::meters::Outcome;
+use crate::web::problem::Problem;
+use crate::web::wire::{Page, Source};
+
+/// Longest name, in characters.
+pub(crate) const NAME_MAX: usize = 80;
+/// Most sources that one person follows.
+const SOURCES_MAX: usize = 100;
+/// What a test order costs, roughly, in the account's currency.
+const TEST_COST: i64 = 25;
+
+/// A source to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSource {
+    /// Shown name.
+    #[schema(example = "Breakout strategy")]
+    name: String,
+}
+
+/// Lists the sources that the caller follows.
+pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
+    let account = call.account().await?;
+    let sources = call.engine()?.views().sources_of(account.id)?;
+    ok(&Page::whole(sources.iter().map(|source| worded(&call, source, &account)).collect()))
+}
+
+/// Makes a source with an address of its own, and follows it.
+pub(crate) async fn create(call: Call) -> Result<Answer, Problem> {
+    let name = checked_name(call.json::<NewSource>()?.name)?;
+    let account = call.account().await?;
+    let engine = call.engine()?;
+    if engine.views().sources_of(account.id)?.len() >= SOURCES_MAX {
+        let detail =
+            format!("an account follows at most {SOURCES_MAX} sources; nothing was made; unfollow one first");
+        return Err(Problem::new(StatusCode::CONFLICT, "TOO_MANY", detail));
+    }
+    let source = SourceId::new(Uuid::new_v4());
+    let hash = token_hash(&call.edge.web.keys.webhook_token(source, 0));
+    let events =
+        [Event::SourceCreated { source, name, token_hash: Some(hash) }, Event::SourceFollowed { source }];
+    commit(&call, &account, events).await?;
+    shown(&call, &account, source, StatusCode::CREATED)
+}
+
+/// Replaces a source's address.
+pub(crate) async fn rotate(call: Call) -> Result<Answer, Problem> {
+    let (account, source) = own(&call).await?;
+    if source.token_hash.is_none() {
+        let detail = "this source has no address to replace; nothing was done";
+        return Err(Problem::new(StatusCode::CONFLICT, "NO_ADDRESS", detail));
+    }
+    let version = source.version.saturating_add(1);
+    let hash = token_hash(&call.edge.web.keys.webhook_token(source.id, version));
+    commit(&call, &account, [Event::SourceRotated { source: source.id, version, token_hash: hash }]).await?;
+    shown(&call, &account, source.id, StatusCode::OK)
+}
+
+/// Follows a source from now on: one's own, or one that an operator offers.
+pub(crate) async fn follow(call: Call) -> Result<Answer, Problem> {
+    let account = call.account().await?;
+    let id: SourceId = call.id()?;
+    let views = call.engine()?.views();
+    let source = views.source(id)?.ok_or_else(Problem::not_found)?;
+    let followed = views.sources_of(account.id)?;
+    if followed.iter().all(|known| known.id != id) {
+        let owner = views.user(source.owner)?;
+        let offered = source.token_hash.is_some() && owner.is_some_and(|owner| owner.role == Role::Operator);
+        if source.owner != account.id && !offered {
+            return Err(Problem::not_found());
+        }
+        if followed.len() >= SOURCES_MAX {
+            let detail = format!("an account follows at most {SOURCES_MAX} sources; nothing was done");
+            return Err(Problem::new(StatusCode::CONFLICT, "TOO_MANY", detail));
+        }
+        commit(&call, &account, [Event::SourceFollowed { source: id }]).await?;
+    }
+    shown(&call, &account, id, StatusCode::OK)
+}
+
+/// Follows a source no longer.
+pub(crate) async fn unfollow(call: Call) -> Result<Answer, Problem> {
+    let account = call.account().await?;
+    let id: SourceId = call.id()?;
+    let sources = call.engine()?.views().sources_of(account.id)?;
+    let source = sources.into_iter().find(|source| source.id == id).ok_or_else(Problem::not_found)?;
+    if source.owner == account.id {
+        let detail = "this source is your own; nothing was done; replace its address, or use the kill switch";
+        return Err(Problem::new(StatusCode::CONFLICT, "OWN_SOURCE", detail));
+    }
+    commit(&call, &account, [Event::SourceUnfollowed { source: id }]).await?;
+    Ok(nothing())
+}
+
+/// Sends a small order through the whole path, as if an alert had come.
+pub(crate) async fn test(call: Call) -> Result<Answer, Problem> {
+    let (account, source) = own(&call).await?;
+    let engine = call.engine()?;
+    let alone = engine.views().followers(source.id, None, 2)? == [account.id];
+    let paper = account.default_connection().is_some_and(|connection| connection.mode == Mode::Paper);
+    if !alone || !paper {
+        let detail = "a test trades with simulated money and for you alone, but this source has other followers, or \
+                      your account is live; nothing was sent";
+        return Err(Problem::new(StatusCode::CONFLICT, "TEST_NOT_SAFE", detail));
+    }
+    let (instrument, quantity) = sample(engine).ok_or_else(|| {
+        let detail = "no market is open and priced right now; nothing was sent; try again later";
+        Problem::new(StatusCode::CONFLICT, "MARKET_CLOSED", detail)
+    })?;
+    let (received_at, received) = (engine.clock().now(), engine.clock().stamp());
+    let body = format!(
+        r#"{{"ticker":"{}","action":"buy","quantity":"{quantity}","alert_id":"test-{}"}}"#,
+        instrument.symbol,
+        Uuid::new_v4()
+    );
+    let reading = read_webhook(body.as_bytes()).map_err(|refusal| Problem::internal(&refusal))?;
+    let delivery = Delivery {
+        source: source.id,
+        owner: account.id,
+        origin: Origin::Tradingview,
+        key: reading.identity.key(source.id, body.as_bytes()),
+        instruction: reading.instruction,
+        received_at,
+        received,
+        excerpt: redact(body.as_bytes()),
+        caller: call.head.caller(),
+    };
+    let delivered = engine.deliver(delivery).await?;
+    call.edge.meters.signal(Origin::Tradingview, Outcome::Accepted);
+    Ok(said(delivered))
+}
+
+/// Picks what a test buys: the first listed instrument whose market is open, and a few dollars of it.
+fn sample(engine: &Engine) -> Option<(Instrument, Quantity)> {
+    let (market, now) = (engine.market(), engine.clock().now());
+    market.instruments().into_iter().find_map(|instrument| {
+        let open = instrument.tradable && market.status(&instrument, now).is_open();
+        let quote = market.quote(instrument.symbol).filter(|_| open)?;
+        Some((instrument, few(&instrument, quote.ask)))
+    })
+}
+
+/// Returns a quantity that costs a few dollars, at least one lot, and at least what the venue takes.
+fn few(instrument: &Instrument, price: Price) -> Quantity {
+    let least = Money::new(instrument.min_notional.get().saturating_mul(2.into()));
+    let cost = Money::new(TEST_COST.into()).max(least);
+    Quantity::affordable(cost, price).floor_to(instrument.lot) + instrument.lot
+}
+
+/// Checks a name that people see.
+pub(crate) fn checked_name(name: String) -> Result<String, Problem> {
+    let length = name.chars().count();
+    let plain = !name.chars().any(char::is_control) && name.trim() == name;
+    if (1..=NAME_MAX).contains(&length) && plain {
+        return Ok(name);
+    }
+    let detail =
+        format!("name must be 1 to {NAME_MAX} characters, without blanks at its ends; nothing was made");
+    Err(Problem::invalid("/name", detail))
+}
+
+async fn own(call: &Call) -> Result<(UserState, DomainSource), Problem> {
+    let account = call.account().await?;
+    let source = call.engine()?.views().source(call.id()?)?;
+    let source = source.filter(|source| source.owner == account.id).ok_or_else(Problem::not_found)?;
+    Ok((account, source))
+}
+
+async fn commit<const N: usize>(call: &Call, account: &UserState, events: [Event; N]) -> Result<(), Problem> {
+    let caller = call.head.caller();
+    let facts = events.into_iter().map(|event| Fact::by(Some(account.id), event, &caller)).collect();
+    let engine = call.engine()?;
+    engine.commit(facts).await?;
+    Ok(engine.views().settled().await?)
+}
+
+fn shown(call: &Call, account: &UserState, source: SourceId, status: StatusCode) -> Result<Answer, Problem> {
+    let source = call.engine()?.views().source(source)?.ok_or_else(Problem::not_found)?;
+    json(status, &worded(call, &source, account))
+}
+
+fn worded<'a>(call: &Call, source: &'a DomainSource, account: &UserState) -> Source<'a> {
+    Source::of(source, account, &call.edge.web.keys, &call.edge.base_url)
+}
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+    use trade_actors::domain::instrument::AssetClass;
+
+    use super::*;
+
+    fn instrument(lot: &str, min_notional: i64) -> Instrument {
+        Instrument {
+            symbol: "X".parse().unwrap(),
+            class: AssetClass::Crypto,
+            tick: Price::new(Decimal::ONE).unwrap(),
+            lot: Quantity::new(lot.parse().unwrap()).unwrap(),
+            min_notional: Money::new(min_notional.into()),
+            tradable: true,
+        }
+    }
+
+    #[test]
+    fn a_test_is_small_and_large_enough_for_the_venue() {
+        let cost = |lot, least, price: i64| {
+            let price = Price::new(price.into()).unwrap();
+            price.notional(few(&instrument(lot, least), price)).get()
+        };
+        assert_eq!(cost("1", 1, 175), Decimal::from(175), "one share");
+        assert!(
+            cost("0.00001", 10, 60_000) >= Decimal::from(25)
+                && cost("0.00001", 10, 60_000) < Decimal::from(30)
+        );
+        assert!(cost("0.00001", 100, 60_000) >= Decimal::from(200));
+    }
+
+    #[test]
+    fn names_are_short_and_plain() {
+        assert!(checked_name("Ada's alerts".to_owned()).is_ok());
+        for name in ["", " a", "a ", "a\nb", &"x".repeat(81)] {
+            assert!(checked_name(name.to_owned()).is_err(), "{name:?}");
+        }
+    }
+}

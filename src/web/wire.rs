@@ -1,0 +1,35 @@
+//! Our JSON: what the API and the socket say of the domain, in the outside's words. Decimals are strings.
+
+mod people;
+mod portfolio;
+mod push;
+mod signal;
+mod sync;
+mod trade;
+
+pub(crate) use people::{Broker, Halt, Limits, Source, Token, User};
+pub(crate) use portfolio::{Portfolio, PortfolioUpdate, Position, Quote};
+pub(crate) use push::{envelope, is_fill, render};
+pub(crate) use signal::Signal;
+pub(crate) use sync::{StateSync, state_sync};
+pub(crate) use trade::{Fill, Trade, TradeDetail};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// Newest first.
+    pub(crate) items: Vec<T>,
+    /// Give it as `cursor` to get the next page; null on the last one.
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Wraps a list that has one page.
+    #[must_use]
+    pub(crate) const fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+}

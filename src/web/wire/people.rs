@@ -1,0 +1,191 @@
+//! People and what belongs to them: sources, broker accounts, tokens, limits.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::Serialize;
+use trade_actors::domain::feed;
+use trade_actors::domain::risk;
+use trade_actors::domain::user::{Connection, Role, Trading, UserState};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::auth::{Scope, TokenInfo};
+use crate::keys::MasterKey;
+
+/// A person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct User<'a> {
+    /// Their id.
+    pub(crate) id: Uuid,
+    /// Shown name.
+    pub(crate) name: &'a str,
+    /// `operator` or `user`.
+    #[schema(example = "operator")]
+    pub(crate) role: &'static str,
+}
+
+/// Whether new orders are taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Halt<'a> {
+    /// `active` or `halted`.
+    #[schema(example = "active")]
+    pub(crate) state: &'static str,
+    /// Who stopped it.
+    pub(crate) by: Option<&'a str>,
+    /// Why.
+    pub(crate) reason: Option<&'a str>,
+    /// When.
+    pub(crate) at: Option<DateTime<Utc>>,
+}
+
+/// A source of signals.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Source<'a> {
+    /// Its id.
+    pub(crate) id: Uuid,
+    /// Shown name.
+    pub(crate) name: &'a str,
+    /// `tradingview` or `dashboard`.
+    #[schema(example = "tradingview")]
+    pub(crate) kind: &'static str,
+    /// Its address; null when it has none, or is another person's.
+    pub(crate) webhook_url: Option<String>,
+    /// Whether it is the caller's own.
+    pub(crate) own: bool,
+    /// When it was made.
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// A connection to a broker.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Broker<'a> {
+    /// Its id.
+    pub(crate) id: Uuid,
+    /// The broker's name.
+    #[schema(example = "paper")]
+    pub(crate) broker: &'a str,
+    /// `paper` or `live`.
+    #[schema(example = "paper")]
+    pub(crate) mode: &'static str,
+    /// `connected` once the broker told a balance, `connecting` before.
+    #[schema(example = "connected")]
+    pub(crate) status: &'static str,
+    /// When it last told the balance.
+    pub(crate) last_seen_at: Option<DateTime<Utc>>,
+}
+
+/// An API token, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Token<'a> {
+    /// Its id.
+    pub(crate) id: &'a str,
+    /// Shown name.
+    pub(crate) name: &'a str,
+    /// What it may do.
+    pub(crate) scopes: &'a [Scope],
+    /// When it was made.
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// Risk limits. Percentages are of equity.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Limits {
+    /// Largest position in one symbol, in per cent of equity.
+    pub(crate) position_max_pct: Decimal,
+    /// Largest value of one order.
+    pub(crate) order_max_notional: Decimal,
+    /// Furthest a limit or trigger may be from the market, in per cent of the last price.
+    pub(crate) price_band_pct: Decimal,
+    /// Most orders in one minute.
+    pub(crate) orders_per_minute: u32,
+    /// Oldest a signal may be when it is decided, in seconds.
+    pub(crate) signal_max_age_s: u32,
+    /// Oldest a balance may be for a new entry, in seconds.
+    pub(crate) balance_max_age_s: u32,
+}
+
+impl<'a> User<'a> {
+    /// Words a person.
+    #[must_use]
+    pub(crate) fn of(user: &'a UserState) -> Self {
+        Self { id: user.id.uuid(), name: &user.name, role: role(user.role) }
+    }
+}
+
+const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Operator => "operator",
+        Role::User => "user",
+    }
+}
+
+impl<'a> Halt<'a> {
+    /// Words a switch.
+    #[must_use]
+    pub(crate) fn of(trading: &'a Trading) -> Self {
+        match trading {
+            Trading::Active => Self { state: "active", by: None, reason: None, at: None },
+            Trading::Halted { by, reason, at } => {
+                Self { state: "halted", by: Some(by), reason: Some(reason), at: Some(*at) }
+            }
+        }
+    }
+}
+
+impl<'a> Source<'a> {
+    /// Words a source for a person; only its owner sees its address.
+    #[must_use]
+    pub(crate) fn of(source: &'a feed::Source, user: &UserState, keys: &MasterKey, base_url: &str) -> Self {
+        let own = source.owner == user.id;
+        let address = || {
+            let token = keys.webhook_token(source.id, source.version);
+            format!("{base_url}/webhooks/tradingview/{token}")
+        };
+        Self {
+            id: source.id.uuid(),
+            name: &source.name,
+            kind: if source.token_hash.is_some() { "tradingview" } else { "dashboard" },
+            webhook_url: (own && source.token_hash.is_some()).then(address),
+            own,
+            created_at: source.created_at,
+        }
+    }
+}
+
+impl<'a> Broker<'a> {
+    /// Words a connection of a user.
+    #[must_use]
+    pub(crate) fn of(connection: &'a Connection, user: &UserState) -> Self {
+        let balance = user.balances.get(&connection.id);
+        Self {
+            id: connection.id.uuid(),
+            broker: &connection.broker,
+            mode: connection.mode.as_str(),
+            status: if balance.is_some() { "connected" } else { "connecting" },
+            last_seen_at: balance.map(|balance| balance.at),
+        }
+    }
+}
+
+impl<'a> Token<'a> {
+    /// Words a token.
+    #[must_use]
+    pub(crate) fn of(info: &'a TokenInfo) -> Self {
+        Self { id: &info.id, name: &info.name, scopes: &info.scopes, created_at: info.created_at }
+    }
+}
+
+impl Limits {
+    /// Words limits.
+    #[must_use]
+    pub(crate) fn of(limits: &risk::Limits) -> Self {
+        Self {
+            position_max_pct: limits.position_max_pct.get().normalize(),
+            order_max_notional: limits.order_max_notional.get().normalize(),
+            price_band_pct: limits.price_band_pct.get().normalize(),
+            orders_per_minute: limits.orders_per_minute,
+            signal_max_age_s: limits.signal_max_age_s,
+            balance_max_age_s: limits.balance_max_age_s,
+        }
+    }
+}

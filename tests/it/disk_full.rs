@@ -1,0 +1,108 @@
+//! A full disk refuses new signals, loses nothing that was accepted, and is over once there is room.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::api::order;
+use crate::support::log::Story;
+use crate::support::{Setup, wait_until};
+
+const DISK: &str = "size=24m";
+
+/// A small disk of its own; taken away when dropped.
+#[derive(Debug)]
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Returns nothing where mounting is not allowed.
+    fn mount(at: PathBuf) -> Option<Self> {
+        fs::create_dir_all(&at).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(&at).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(at))
+    }
+
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut file = File::create(&path).unwrap();
+        for size in [1 << 16, 1 << 10, 1] {
+            let block = vec![b'x'; size];
+            while file.write_all(&block).is_ok() {}
+        }
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
+
+fn room(path: &Path) -> u64 {
+    let output = Command::new("df").args(["--output=avail", "-k"]).arg(path).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).lines().nth(1).unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_new_signals_and_loses_none() {
+    let home = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::mount(home.path().join("disk")) else {
+        println!("skipped: a small disk can only be mounted by root");
+        return;
+    };
+    let setup = Setup::new().fixed_port().data(&disk.0.join("data"));
+    let mut server =
+        setup.set("store.segment_bytes", 65_536).set("store.cache_bytes", 1_048_576).start().await;
+    let api = server.owner();
+    let mut told = Vec::new();
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        order(&format!("n{number}"), "AAPL", if number % 2 == 1 { "buy" } else { "sell" }, "1")
+    };
+    for _ in 0..10 {
+        told.push(api.signal(&next()).await.expect(202)["signal_id"].as_str().unwrap().to_owned());
+    }
+    let filler = disk.fill();
+    assert_eq!(room(&disk.0), 0);
+
+    let mut refused = 0;
+    for _ in 0..2_000 {
+        let answer = api.signal(&next()).await;
+        if answer.status == 202 {
+            told.push(answer.str("signal_id").to_owned());
+            continue;
+        }
+        assert_eq!(answer.status, 503, "{}", answer.text);
+        assert!(!answer.header("retry-after").is_empty());
+        if answer.body["code"] == "DISK_FULL" {
+            refused += 1;
+        }
+        if refused == 5 {
+            break;
+        }
+    }
+    assert_eq!(refused, 5, "the disk never seemed full");
+    assert_eq!(api.get("/health").await.status, 200, "it is alive");
+
+    fs::remove_file(filler).unwrap();
+    let body = next();
+    let signal = api.insist(&body).await.str("signal_id").to_owned();
+    told.push(signal.clone());
+    wait_until("the order to be filled", || async {
+        api.trade_of(&signal).await.is_some_and(|trade| trade["status"] == "filled")
+    })
+    .await;
+    server.assert_log_is_whole();
+    server.restart().await;
+    wait_until("every order to have ended", || async {
+        let trades = api.trades().await;
+        trades.iter().all(|trade| matches!(trade["status"].as_str(), Some("filled" | "rejected" | "expired")))
+    })
+    .await;
+    server.stop().await;
+    server.assert_log_is_whole();
+    Story::read(&server.data).assert_nothing_lost_or_doubled(told.iter().map(String::as_str));
+}

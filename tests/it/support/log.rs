@@ -1,0 +1,136 @@
+//! What the log says, read from its files as an auditor does.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use trade_actors::domain::event::Event;
+use trade_actors::domain::ids::{ClientOrderId, SignalId};
+use trade_actors::domain::money::Net;
+use trade_actors::domain::record::Record;
+use trade_actors::domain::signal::Side;
+use trade_executor::store::segments::SegmentReader;
+
+/// Returns every record in the data directory.
+pub(crate) fn records(data: &Path) -> Vec<Record> {
+    let reader = SegmentReader::open(&data.join("log")).unwrap();
+    reader.read(1).unwrap().map(Result::unwrap).collect()
+}
+
+/// Returns how many records have this action.
+pub(crate) fn count(data: &Path, action: &str) -> usize {
+    records(data).iter().filter(|record| record.statement.action == action).count()
+}
+
+/// What became of every signal, by the log alone.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    /// Signals, each with the number of its records.
+    pub(crate) signals: BTreeMap<SignalId, usize>,
+    /// Orders that were decided, by signal: approved ones, and denied ones.
+    pub(crate) approved: BTreeMap<SignalId, Vec<ClientOrderId>>,
+    pub(crate) denied: BTreeMap<SignalId, Vec<ClientOrderId>>,
+    /// Entries in the paper broker's book.
+    pub(crate) booked: BTreeMap<ClientOrderId, usize>,
+    /// Orders that expired without being sent.
+    pub(crate) expired: Vec<ClientOrderId>,
+    /// What the paper broker's book says is held, by owner and symbol.
+    pub(crate) book: BTreeMap<(String, String), Net>,
+    /// What our positions say is held, by owner and symbol.
+    pub(crate) held: BTreeMap<(String, String), Net>,
+}
+
+impl Story {
+    pub(crate) fn read(data: &Path) -> Self {
+        let mut story = Self::default();
+        let mut sides = BTreeMap::new();
+        for record in records(data) {
+            let owner = record.statement.user_id.unwrap_or_default();
+            let event = Event::parse(record.statement.payload.as_deref().unwrap()).unwrap();
+            story.take(owner, event, &mut sides);
+        }
+        story.book.retain(|_, net| !net.is_flat());
+        story.held.retain(|_, net| !net.is_flat());
+        story
+    }
+
+    fn take(&mut self, owner: String, event: Event, sides: &mut BTreeMap<ClientOrderId, (String, Side)>) {
+        match event {
+            Event::SignalReceived { signal, .. } => *self.signals.entry(signal.id).or_default() += 1,
+            Event::OrderCreated { ticket, .. } => {
+                self.approved.entry(ticket.signal).or_default().push(ticket.id)
+            }
+            Event::OrderDenied { ticket, .. } => {
+                self.denied.entry(ticket.signal).or_default().push(ticket.id)
+            }
+            Event::OrderMoved { order, .. } if event.action() == "ORDER_EXPIRED" => self.expired.push(order),
+            Event::PositionChanged { position, .. } => {
+                self.held.insert((owner, position.symbol.to_string()), position.net);
+            }
+            Event::PaperBooked { order, symbol, side, fills, .. } => {
+                *self.booked.entry(order).or_default() += 1;
+                sides.insert(order, (symbol.to_string(), side));
+                self.fill(owner, symbol.to_string(), side, &fills);
+            }
+            Event::PaperMoved { order, fills, .. } => {
+                let (symbol, side) = sides[&order].clone();
+                self.fill(owner, symbol, side, &fills);
+            }
+            _ => {}
+        }
+    }
+
+    fn fill(
+        &mut self,
+        owner: String,
+        symbol: String,
+        side: Side,
+        fills: &[trade_actors::domain::order::Fill],
+    ) {
+        let held = self.book.entry((owner, symbol)).or_insert(Net::new(0.into()));
+        for fill in fills {
+            let amount = fill.quantity.get();
+            *held = *held + Net::new(if side == Side::Buy { amount } else { -amount });
+        }
+    }
+
+    /// Asserts that no signal was lost or executed twice: `acknowledged` are those that a client was told of.
+    #[track_caller]
+    pub(crate) fn assert_nothing_lost_or_doubled<'a>(&self, acknowledged: impl IntoIterator<Item = &'a str>) {
+        for id in acknowledged {
+            let id: SignalId = id.parse().unwrap();
+            assert_eq!(self.signals.get(&id), Some(&1), "the acknowledged signal {id} in the log");
+            let decided = self.orders_of(id);
+            assert_eq!(decided.len(), 1, "orders of the acknowledged signal {id}: {decided:?}");
+        }
+        for (signal, count) in &self.signals {
+            assert_eq!(*count, 1, "records of signal {signal}");
+            assert_eq!(self.orders_of(*signal).len(), 1, "orders of signal {signal}");
+        }
+        for (signal, orders) in self.approved.iter().chain(&self.denied) {
+            assert!(self.signals.contains_key(signal), "the orders {orders:?} have no signal");
+        }
+        for order in self.approved.values().flatten() {
+            let booked = self.booked.get(order).copied().unwrap_or_default();
+            let expected = usize::from(!self.expired.contains(order));
+            assert_eq!(booked, expected, "entries of the approved order {order} in the broker's book");
+        }
+        for order in self.denied.values().flatten() {
+            assert!(!self.booked.contains_key(order), "the denied order {order} is in the broker's book");
+        }
+        let approved: Vec<_> = self.approved.values().flatten().collect();
+        assert!(
+            self.booked.keys().all(|order| approved.contains(&order)),
+            "the broker has an order we do not know"
+        );
+        assert_eq!(self.held, self.book, "our positions and the broker's book differ");
+    }
+
+    fn orders_of(&self, signal: SignalId) -> Vec<ClientOrderId> {
+        [&self.approved, &self.denied]
+            .into_iter()
+            .filter_map(|orders| orders.get(&signal))
+            .flatten()
+            .copied()
+            .collect()
+    }
+}
