@@ -127,6 +127,7 @@ impl App {
             auth: Arc::clone(&auth),
             keys: Arc::clone(&disk.keys),
             config: Arc::new(config.server.clone()),
+            new_user_limits: config.risk.clone(),
             started: Instant::now(),
         };
         let doors = Doors::open(&config, web, measured).await?;
@@ -239,6 +240,9 @@ async fn raise(
             tracing::error!("the engine was known before it was started");
         }
         engine.ready();
+        if owner.is_new {
+            engine.wake(owner.user);
+        }
         if let Some(path) = &ready_file {
             ready.write(path).with_context(|| format!("{} could not be written", path.display()))?;
         }

@@ -70,7 +70,7 @@ impl MasterKey {
     /// Returns the secret part of a webhook URL: 256 bits, reproducible, replaced by raising `version`.
     #[must_use]
     pub fn webhook_token(&self, source: SourceId, version: u32) -> String {
-        URL_SAFE_NO_PAD.encode(&self.derive(&format!("webhook/{source}/{version}")))
+        URL_SAFE_NO_PAD.encode(self.derive(&format!("webhook/{source}/{version}")))
     }
 }
 
@@ -101,7 +101,7 @@ pub fn random_32() -> [u8; 32] {
 /// Returns a fresh 256-bit secret as text for URLs, cookies and tokens.
 #[must_use]
 pub fn random_token() -> String {
-    URL_SAFE_NO_PAD.encode(&random_32())
+    URL_SAFE_NO_PAD.encode(random_32())
 }
 
 /// Returns the SHA-256 of a token in hexadecimal: what is stored in its place.

@@ -20,11 +20,15 @@ mod socket;
 mod tasks;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use trade_actors::domain::risk::Limits;
 use trade_actors::engine::Engine;
 
 pub use assets::ASSETS;
@@ -49,6 +53,8 @@ pub struct Web {
     pub keys: Arc<MasterKey>,
     /// Settings.
     pub config: Arc<WebConfig>,
+    /// Risk limits of people who are added.
+    pub new_user_limits: Limits,
     /// When the process started.
     pub started: Instant,
 }

@@ -328,18 +328,24 @@ impl Engine {
         self.command(user, Command::LiftSuspension { caller }).await
     }
 
+    /// Starts a user's actors ahead of their first signal, so that their balance is known.
+    pub fn wake(&self, user: UserId) {
+        if let Some(router) = self.router.get()
+            && router.cast(RouterMsg::Wake(user)).is_err()
+        {
+            tracing::debug!("the router is restarting; the user is woken by the first signal");
+        }
+    }
+
     /// Opens a socket's queue.
     ///
     /// # Errors
     /// When the hub does not answer.
     pub async fn attach(&self, user: UserId, since: Option<u64>) -> Result<Attached, Refused> {
         let hub = self.shared.hub.get().ok_or(Refused::Starting)?;
-        let known = self.shared.views.user(user).ok().flatten();
-        if known.is_some_and(|user| user.balances.is_empty())
-            && let Some(router) = self.router.get()
-            && router.cast(RouterMsg::Wake(user)).is_err()
+        if self.shared.views.user(user).is_ok_and(|known| known.is_some_and(|user| user.balances.is_empty()))
         {
-            tracing::debug!("the router is restarting; the balance is shown with the first signal");
+            self.wake(user);
         }
         let answer = hub.call(
             |reply| HubMsg::Attach { user, since, reply },

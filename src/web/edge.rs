@@ -1,7 +1,8 @@
 //! What all requests share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use trade_actors::domain::event::Fact;
@@ -19,6 +20,8 @@ use crate::config::web::Network;
 
 /// Refusals that may wait for the log at once; past it they are counted, not recorded.
 const RECORDING_MAX: usize = 1_024;
+/// Failed logins recorded in a minute; more are counted, not recorded.
+const FAILURES_MAX: u32 = 120;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(super) struct Edge {
     pub(super) stored: Arc<Stored>,
     pub(super) tasks: Tasks,
     recording: Arc<Semaphore>,
+    /// Since when, and how many, failed logins were recorded.
+    failures: Mutex<(Instant, u32)>,
 }
 
 impl Edge {
@@ -48,6 +53,7 @@ impl Edge {
             stored: Arc::default(),
             tasks: Tasks::default(),
             recording: Arc::new(Semaphore::new(RECORDING_MAX)),
+            failures: Mutex::new((Instant::now(), 0)),
             web,
         }
     }
@@ -58,6 +64,22 @@ impl Edge {
     /// 503 while it is starting.
     pub(super) fn engine(&self) -> Result<&Engine, Problem> {
         self.web.engine.get().ok_or_else(Problem::starting)
+    }
+
+    /// Records a failed login; of a flood of them, so many a minute, since anybody can cause them.
+    pub(super) fn record_failure(&self, engine: &Engine, fact: Fact) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.0.elapsed() >= Duration::from_secs(60) {
+            *failures = (Instant::now(), 0);
+        }
+        failures.1 = failures.1.saturating_add(1);
+        let room = failures.1 <= FAILURES_MAX;
+        drop(failures);
+        if room {
+            self.record(engine, vec![fact]);
+        } else {
+            self.meters.unrecorded();
+        }
     }
 
     /// Records facts after the answer is out; what cannot wait is counted.

@@ -155,6 +155,7 @@ mod tests {
             auth: Arc::new(it.auth),
             keys: it.keys,
             config: Arc::new(config),
+            new_user_limits: trade_actors::domain::risk::Limits::default(),
             started: Instant::now(),
         };
         Edge::new(web, "127.0.0.1:8080".parse().unwrap(), Vec::new())

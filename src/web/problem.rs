@@ -11,8 +11,8 @@ use warp::http::{HeaderValue, Response, StatusCode, header};
 use super::call::Answer;
 use crate::auth::AuthError;
 
-/// Where the codes are explained.
-const TYPES: &str = "https://trade-executor.dev/problems#";
+/// Begins the name of a kind of problem; the code follows.
+const TYPES: &str = "urn:trade-executor:problem:";
 
 /// One field at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -45,7 +45,7 @@ pub(crate) struct Problem {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody<'a> {
-    /// Address of the explanation.
+    /// Names the kind of problem.
     #[serde(rename = "type")]
     kind: String,
     /// The kind of problem in a few words.
@@ -231,7 +231,7 @@ mod tests {
         let answer = problem.answer("req-1");
         assert_eq!(answer.status(), 422);
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
-        insta::assert_snapshot!(text(answer), @r#"{"type":"https://trade-executor.dev/problems#invalid-value","title":"Unprocessable Entity","status":422,"detail":"must be greater than zero","code":"INVALID_VALUE","errors":[{"pointer":"/quantity","detail":"must be greater than zero"}],"request_id":"req-1"}"#);
+        insta::assert_snapshot!(text(answer), @r#"{"type":"urn:trade-executor:problem:invalid-value","title":"Unprocessable Entity","status":422,"detail":"must be greater than zero","code":"INVALID_VALUE","errors":[{"pointer":"/quantity","detail":"must be greater than zero"}],"request_id":"req-1"}"#);
     }
 
     #[test]

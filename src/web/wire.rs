@@ -14,8 +14,14 @@ pub(crate) use signal::Signal;
 pub(crate) use sync::{StateSync, state_sync};
 pub(crate) use trade::{Fill, Trade, TradeDetail};
 
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// Cuts a time to milliseconds, the log's precision: all our times look alike.
+fn moment(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.trunc_subsecs(3)
+}
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]

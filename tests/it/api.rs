@@ -272,7 +272,11 @@ async fn pages_and_answers_carry_the_protective_headers() {
     let api = server.owner();
     for path in ["/", "/login", "/assets/main.js", "/health", "/api/v1/me", "/nothing"] {
         let answer = api.get(path).await;
-        for (name, value) in [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")] {
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "strict-origin-when-cross-origin"),
+            ("x-frame-options", "DENY"),
+        ] {
             assert_eq!(answer.header(name), value, "{name} of {path}");
         }
         let policy = answer.header("content-security-policy");

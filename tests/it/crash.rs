@@ -23,7 +23,7 @@ fn alert(client: usize, number: usize) -> Value {
         [("AAPL", "2"), ("TSLA", "1"), ("NVDA", "1"), ("SPY", "1"), ("ETH/USDT", "0.1")];
     let (symbol, quantity) = SYMBOLS[number / 2 % SYMBOLS.len()];
     let action = if number.is_multiple_of(2) { "buy" } else { "sell" };
-    let symbol = if number % 37 == 36 { "ZZZZ" } else { symbol };
+    let quantity = if number % 37 == 36 { "3000" } else { quantity };
     order(&format!("c{client}-{number}"), symbol, action, quantity)
 }
 

@@ -11,6 +11,7 @@
 
 mod api;
 mod audit_cli;
+mod broker_faults;
 mod browser;
 mod conformance;
 mod crash;

@@ -81,8 +81,9 @@ async fn known_series_start_at_zero() {
 async fn trading_is_counted_and_names_nobody() {
     let server = Setup::new().start().await;
     let api = server.owner().new_user("Ada").await;
-    for (id, symbol) in [("a", "AAPL"), ("b", "ZZZZ"), ("c", "BTC/USDT")] {
-        api.signal(&order(id, symbol, "buy", "0.001")).await.expect(202);
+    for (id, symbol, quantity) in [("a", "SPY", "100000"), ("b", "TSLA", "1000"), ("c", "BTC/USDT", "0.001")]
+    {
+        api.signal(&order(id, symbol, "buy", quantity)).await.expect(202);
     }
     api.signal(&order("d", "AAPL", "buy", "2")).await.expect(202);
     let signal = api.signal(&order("d", "AAPL", "buy", "2")).await.expect(200);
@@ -99,7 +100,7 @@ async fn trading_is_counted_and_names_nobody() {
         sample(line).2
     };
     assert!(value("trade_executor_orders_total{broker=\"paper\",type=\"market\",state=\"filled\"}") >= 1.0);
-    assert!(value("trade_executor_denials_total{code=\"INVALID_SYMBOL\"}") >= 1.0);
+    assert!(value("trade_executor_denials_total{code=\"INSUFFICIENT_FUNDS\"}") >= 1.0);
     assert!(value("trade_executor_log_head_seq") > 0.0);
     assert!(value("trade_executor_log_append_seconds_count") > 0.0);
     assert!(value("trade_executor_stage_seconds_count{stage=\"filled\"}") >= 1.0);

@@ -50,7 +50,7 @@ async fn an_order_that_costs_more_than_the_buying_power_is_refused_with_both_num
     let signal = api.signal(&order("dear", "AAPL", "buy", "50")).await.expect(202);
     let trade = api.settled(signal["signal_id"].as_str().unwrap(), "rejected").await;
     assert_eq!(trade["code"], "INSUFFICIENT_FUNDS");
-    assert_eq!(trade["reason"], "Insufficient buying power: $2,000.00 available, $9,000.00 required");
+    assert_eq!(trade["reason"], "Insufficient buying power: $2,000 available, $9,000 required");
     assert_eq!(log::count(&server.data, "PAPER_ORDER_BOOKED"), 0);
 }
 
@@ -108,5 +108,5 @@ async fn what_open_orders_hold_back_is_not_spent_twice() {
     let second = api.signal(&rest("two", "NVDA", 3, 490)).await.expect(202);
     let trade = api.settled(second["signal_id"].as_str().unwrap(), "rejected").await;
     assert_eq!(trade["code"], "INSUFFICIENT_FUNDS", "{trade}");
-    assert_eq!(trade["reason"], "Insufficient buying power: $1,150.00 available, $1,470.00 required");
+    assert_eq!(trade["reason"], "Insufficient buying power: $1,150 available, $1,470 required");
 }

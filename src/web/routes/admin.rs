@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trade_actors::domain::event::Fact;
 use trade_actors::domain::ids::UserId;
-use trade_actors::domain::risk::Limits;
 use trade_actors::domain::user::{Role, UserState};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -76,11 +75,13 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Problem> {
     let name = checked_name(call.json::<NewPerson>()?.name)?;
     let engine = call.engine()?;
     let keys = &call.edge.web.keys;
-    let (user, source, facts) = new_user_facts(&name, Role::User, Limits::default(), keys);
+    let limits = call.edge.web.new_user_limits.clone();
+    let (user, source, facts) = new_user_facts(&name, Role::User, limits, keys);
     let caller = call.head.caller();
     let facts = facts.into_iter().map(|fact| Fact::by(fact.user, fact.event, &caller)).collect();
     engine.commit(facts).await?;
     engine.views().settled().await?;
+    engine.wake(user);
     let (token, link) =
         in_vault(&call, move |auth| Ok((auth.owner_token(user)?, auth.login_link(user)?))).await?;
     let base = &call.edge.base_url;

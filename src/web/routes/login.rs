@@ -34,7 +34,7 @@ pub(crate) async fn follow(call: Call) -> Result<Answer, Problem> {
     };
     let Some(user) = user else {
         let failed = Event::LoginFailed { method: METHOD.to_owned() };
-        call.edge.record(engine, vec![Fact::by(None, failed, &call.head.caller())]);
+        call.edge.record_failure(engine, Fact::by(None, failed, &call.head.caller()));
         return Ok(see_other("/login?reason=link"));
     };
     welcome(&call, user).await

@@ -21,7 +21,7 @@ pub(crate) fn not_traded(symbol: Symbol, market: &dyn Market) -> String {
     format!("{symbol} is not traded here; nothing was ordered; {hint}")
 }
 
-/// Returns the known symbols that differ from `wanted` in separators or in at most two letters, the nearest first.
+/// Returns the known symbols that differ from `wanted` in separators or in at most two letters: the nearest.
 fn near<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<Vec<_>>();
     let asked = plain(wanted);
@@ -35,7 +35,13 @@ fn near<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> 
         .filter(|(distance, symbol)| *distance <= 2 && *distance < symbol.len().min(asked.len().max(1)))
         .collect();
     found.sort_unstable();
-    found.into_iter().take(SHOWN).map(|(_, symbol)| symbol).collect()
+    let least = found.first().map_or(0, |(distance, _)| *distance);
+    found
+        .into_iter()
+        .take_while(|(distance, _)| *distance == least)
+        .take(SHOWN)
+        .map(|(_, symbol)| symbol)
+        .collect()
 }
 
 /// Returns how many letters must be changed, added or left out to make one text of the other.

@@ -42,8 +42,8 @@ pub(crate) struct NewSource {
 /// Lists the sources that the caller follows.
 pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
     let account = call.account().await?;
-    let sources = call.engine()?.views().sources_of(account.id)?;
-    ok(&Page::whole(sources.iter().map(|source| worded(&call, source, &account)).collect()))
+    let mut sources = call.engine()?.views().sources_of(account.id)?;
+    ok(&Page::whole(Source::all(&mut sources, &account, &call.edge.web.keys, &call.edge.base_url)))
 }
 
 /// Makes a source with an address of its own, and follows it.

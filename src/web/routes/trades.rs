@@ -99,7 +99,7 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
     views.settled().await?;
     let user = call.user()?;
     let (mut orders, mut scanned) = (Vec::new(), 0);
-    let mut next = loop {
+    let next = loop {
         let page = views.orders(user, after, limit - orders.len())?;
         scanned += page.items.len();
         orders.extend(page.items.into_iter().filter(wanted));
@@ -108,9 +108,6 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
         }
         after = page.next;
     };
-    if orders.is_empty() && next.is_some() && scanned == 0 {
-        next = None;
-    }
     let items = orders.iter().map(Trade::of).collect();
     ok(&Page { items, next_cursor: next.map(cursor_text) })
 }

@@ -34,8 +34,10 @@ const UNAUTHORIZED: u16 = 4401;
 
 /// Why a session ends.
 enum End {
-    /// The client left, or cannot be reached.
+    /// The client cannot be reached any more.
     Gone,
+    /// The client said goodbye.
+    Goodbye,
     /// We close, with this code and these words.
     Close(u16, &'static str),
 }
@@ -101,6 +103,7 @@ pub(super) async fn run(edge: &Edge, socket: Socket, principal: Principal, since
     };
     match end {
         End::Gone => {}
+        End::Goodbye => answer_goodbye(session.socket).await,
         End::Close(code, why) => close(session.socket, code, why).await,
     }
 }
@@ -251,7 +254,7 @@ impl Session<'_> {
         match frame? {
             Frame::Text(text) => self.obey(text.as_str()).await,
             Frame::Binary(_) => Err(End::Close(1003, "text only")),
-            Frame::Close(_) => Err(End::Gone),
+            Frame::Close(_) => Err(End::Goodbye),
             // The library answers pings; flushing sends its answer.
             Frame::Ping(_) => self.flush().await,
             Frame::Pong(_) | Frame::Frame(_) => Ok(()),
@@ -343,12 +346,24 @@ async fn close(mut socket: Socket, code: u16, why: &'static str) {
     let frame = CloseFrame { code: CloseCode::from(code), reason: why.into() };
     let goodbye = async {
         socket.close(Some(frame)).await?;
-        while let Some(frame) = socket.next().await {
-            frame?;
-        }
-        Ok::<_, Error>(())
+        drain(&mut socket).await
     };
     if !matches!(timeout(CLOSE_MAX, goodbye).await, Ok(Ok(()))) {
         tracing::debug!(code, "a socket closed without the client's goodbye");
     }
+}
+
+/// Sends the answer to a goodbye, which the library made.
+async fn answer_goodbye(mut socket: Socket) {
+    if !matches!(timeout(CLOSE_MAX, drain(&mut socket)).await, Ok(Ok(()))) {
+        tracing::debug!("a client left without waiting for our goodbye");
+    }
+}
+
+/// Reads, and sends what the library has to say, until the connection is closed.
+async fn drain(socket: &mut Socket) -> Result<(), Error> {
+    while let Some(frame) = socket.next().await {
+        frame?;
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use trade_actors::domain::user::{Connection, Role, Trading, UserState};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::moment;
 use crate::auth::{Scope, TokenInfo};
 use crate::keys::MasterKey;
 
@@ -133,6 +134,20 @@ impl<'a> Halt<'a> {
 }
 
 impl<'a> Source<'a> {
+    /// Words all sources that a person follows: their own first, then by age.
+    #[must_use]
+    pub(crate) fn all(
+        sources: &'a mut [feed::Source],
+        user: &UserState,
+        keys: &MasterKey,
+        base_url: &str,
+    ) -> Vec<Self> {
+        sources.sort_by_key(|source| {
+            (source.owner != user.id, source.created_at, source.token_hash.is_none(), source.id)
+        });
+        sources.iter().map(|source| Self::of(source, user, keys, base_url)).collect()
+    }
+
     /// Words a source for a person; only its owner sees its address.
     #[must_use]
     pub(crate) fn of(source: &'a feed::Source, user: &UserState, keys: &MasterKey, base_url: &str) -> Self {
@@ -162,7 +177,7 @@ impl<'a> Broker<'a> {
             broker: &connection.broker,
             mode: connection.mode.as_str(),
             status: if balance.is_some() { "connected" } else { "connecting" },
-            last_seen_at: balance.map(|balance| balance.at),
+            last_seen_at: balance.map(|balance| moment(balance.at)),
         }
     }
 }
@@ -171,7 +186,7 @@ impl<'a> Token<'a> {
     /// Words a token.
     #[must_use]
     pub(crate) fn of(info: &'a TokenInfo) -> Self {
-        Self { id: &info.id, name: &info.name, scopes: &info.scopes, created_at: info.created_at }
+        Self { id: &info.id, name: &info.name, scopes: &info.scopes, created_at: moment(info.created_at) }
     }
 }
 

@@ -10,6 +10,8 @@ use trade_actors::domain::user::UserState;
 use trade_actors::ports::market::Market;
 use utoipa::ToSchema;
 
+use super::moment;
+
 /// A user's money at a glance.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Portfolio {
@@ -100,7 +102,7 @@ impl Portfolio {
             unrealized_pnl: summary.unrealized.get().normalize(),
             realized_pnl: summary.realized.get().normalize(),
             currency: "USD",
-            as_of,
+            as_of: moment(as_of),
         }
     }
 
@@ -132,7 +134,7 @@ impl<'a> Position<'a> {
                 .and_then(share)
                 .map(|share| share.saturating_mul(Decimal::ONE_HUNDRED).round_dp(4).normalize()),
             realized_pnl: held.realized.get().normalize(),
-            opened_at: held.opened_at,
+            opened_at: moment(held.opened_at),
         }
     }
 
@@ -154,7 +156,7 @@ impl<'a> Quote<'a> {
             bid: quote.bid.get().normalize(),
             ask: quote.ask.get().normalize(),
             change_pct: quote.change_pct.get().round_dp(4).normalize(),
-            at: quote.at,
+            at: moment(quote.at),
         }
     }
 }

@@ -9,7 +9,7 @@ use trade_actors::domain::push::{Body, Notification, PositionKind, Push, TradeKi
 use trade_actors::ports::market::Market;
 use uuid::Uuid;
 
-use super::{Fill, Portfolio, PortfolioUpdate, Position, Quote, Signal, Trade};
+use super::{Fill, Portfolio, PortfolioUpdate, Position, Quote, Signal, Trade, moment};
 
 /// Version of the envelope.
 const VERSION: u8 = 1;
@@ -63,7 +63,7 @@ struct BalanceData {
 /// Puts data into an envelope.
 #[must_use]
 pub(crate) fn envelope(kind: &str, seq: u64, ts: DateTime<Utc>, data: &impl Serialize) -> String {
-    let envelope = Envelope { v: VERSION, seq, ts, kind, data };
+    let envelope = Envelope { v: VERSION, seq, ts: moment(ts), kind, data };
     serde_json::to_string(&envelope).unwrap_or_else(|error| {
         tracing::error!(%error, kind, "a message could not be rendered");
         format!(r#"{{"v":{VERSION},"seq":{seq},"type":"connection.error","data":{{"code":"INTERNAL"}}}}"#)
@@ -73,7 +73,7 @@ pub(crate) fn envelope(kind: &str, seq: u64, ts: DateTime<Utc>, data: &impl Seri
 /// Renders a message; `seq` is the user's count as this socket has it, `market` prices what has no price.
 #[must_use]
 pub(crate) fn render(push: &Push, seq: u64, market: &dyn Market) -> String {
-    let (kind, at) = (kind(&push.body), push.at);
+    let (kind, at) = (kind(&push.body), moment(push.at));
     let send = |data: &dyn erased::Data| data.envelope(kind, seq, at);
     match &push.body {
         Body::Trade { order, fill, .. } => {
@@ -101,7 +101,7 @@ pub(crate) fn render(push: &Push, seq: u64, market: &dyn Market) -> String {
             cash: balance.cash.get().normalize(),
             equity: balance.equity.get().normalize(),
             buying_power: balance.buying_power.get().normalize(),
-            as_of: balance.at,
+            as_of: moment(balance.at),
         }),
         Body::Portfolio { summary, positions } => send(&PortfolioUpdate {
             portfolio: Portfolio::of(summary, at),

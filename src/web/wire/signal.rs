@@ -8,6 +8,8 @@ use trade_actors::domain::signal::Action;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::moment;
+
 /// A delivery.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Signal<'a> {
@@ -62,7 +64,7 @@ impl<'a> Signal<'a> {
             id: row.signal.map_or_else(|| format!("refused-{}", row.seq), |signal| signal.to_string()),
             source: row.source.uuid(),
             origin: row.origin.as_str(),
-            received_at: row.received_at,
+            received_at: moment(row.received_at),
             symbol: said.map(|said| said.symbol.as_str()),
             action: said.map(|said| action(&said.action)),
             quantity: said.and_then(|said| said.quantity).map(|quantity| quantity.get().normalize()),

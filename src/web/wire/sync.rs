@@ -55,9 +55,15 @@ pub(crate) fn state_sync(
     now: DateTime<Utc>,
 ) -> Result<String, StoreError> {
     let (views, market) = (engine.views(), engine.market());
-    let trades = views.orders(user.id, None, TRADES)?.items;
+    let mut trades = views.orders(user.id, None, TRADES)?.items;
+    // However old they are, open orders are shown.
+    for id in user.working.keys() {
+        if trades.iter().all(|order| order.ticket.id != *id) {
+            trades.extend(views.order(*id)?);
+        }
+    }
     let signals = views.feed(user.id, None, SIGNALS)?.items;
-    let sources = views.sources_of(user.id)?;
+    let mut sources = views.sources_of(user.id)?;
     let quotes = quotes(engine, user);
     let live = user.connections.iter().any(|connection| connection.mode == Mode::Live);
     let data = StateSync {
@@ -69,7 +75,7 @@ pub(crate) fn state_sync(
         positions: Position::all(user, market),
         trades: trades.iter().map(Trade::of).collect(),
         signals: signals.iter().map(Signal::of).collect(),
-        sources: sources.iter().map(|source| Source::of(source, user, keys, base_url)).collect(),
+        sources: Source::all(&mut sources, user, keys, base_url),
         quotes: quotes.iter().map(Quote::of).collect(),
         server: Server { version: env!("CARGO_PKG_VERSION") },
     };

@@ -11,6 +11,8 @@ use trade_actors::domain::stages::{Stages, Stamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::moment;
+
 /// A trade.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Trade<'a> {
@@ -151,7 +153,7 @@ impl<'a> Fill<'a> {
             quantity: fill.quantity.get().normalize(),
             price: fill.price.get().normalize(),
             fee: fill.fee.get().normalize(),
-            at: fill.at,
+            at: moment(fill.at),
         }
     }
 }

@@ -23,6 +23,16 @@ pub(crate) struct TestApp {
 
 impl TestApp {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Starts with a broker that fails by script.
+    pub(crate) async fn behind(script: &venues::flaky::Script) -> Self {
+        let script = script.clone();
+        Self::start_with(Some(Box::new(move |brokers| script.before(brokers)))).await
+    }
+
+    async fn start_with(between: Option<trade_executor::app::Between>) -> Self {
         let alone = ALONE.lock().await;
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::default();
@@ -31,7 +41,8 @@ impl TestApp {
         config.store.segment_bytes = 1 << 20;
         config.store.cache_bytes = 8 << 20;
         config.paper.tick_ms = 50;
-        let app = App::start(config, Options::new(dir.path().join("data"))).await.unwrap();
+        let options = Options { between, ..Options::new(dir.path().join("data")) };
+        let app = App::start(config, options).await.unwrap();
         Self { app, dir, _alone: alone }
     }
 

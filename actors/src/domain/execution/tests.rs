@@ -55,12 +55,12 @@ fn take(order: &mut Order, held: &mut Option<Position>, report: &OrderReport) ->
     let now = DateTime::UNIX_EPOCH;
     let events = reported(order, held.as_ref(), None, report, Stages::default(), now);
     for event in &events {
-        match event {
-            Event::OrderMoved { step, .. } => order.apply(step, now).unwrap(),
-            Event::PositionChanged { position, .. } => {
-                *held = Some(position.clone()).filter(|position| !position.net.is_flat());
-            }
-            other => panic!("unexpected {other:?}"),
+        if let Event::OrderMoved { step, .. } = event {
+            order.apply(step, now).unwrap();
+        } else if let Event::PositionChanged { position, .. } = event {
+            *held = Some(position.clone()).filter(|position| !position.net.is_flat());
+        } else {
+            panic!("unexpected {event:?}");
         }
     }
     events.len()

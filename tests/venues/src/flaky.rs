@@ -1,0 +1,171 @@
+//! A broker that fails by script, in front of one that does not.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use trade_actors::domain::ids::{ClientOrderId, ConnectionId, UserId};
+use trade_actors::domain::order::{Mode, Ticket};
+use trade_actors::domain::portfolio::Balance;
+use trade_actors::domain::position::Position;
+use trade_actors::domain::report::{OrderReport, Refusal};
+use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
+
+/// What happens to one submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: it passes.
+    None,
+    /// The connection is refused: the broker provably never has it.
+    Unreachable,
+    /// The broker documents that it did nothing.
+    Refuse(Refusal),
+    /// The request is lost on the way, and the sender cannot tell.
+    LoseRequest,
+    /// The broker takes it, and its answer is lost.
+    LoseAnswer,
+    /// The broker takes its time.
+    Delay(Duration),
+}
+
+/// What the engine asked of the broker, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To place an order.
+    Submit(ClientOrderId),
+    /// To cancel an order.
+    Cancel(ClientOrderId),
+    /// What became of an order.
+    LookUp(ClientOrderId),
+}
+
+/// The script and the journal. Cheap to clone; all clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Script(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    submissions: VecDeque<Fault>,
+    journal: Vec<Asked>,
+}
+
+impl Script {
+    /// Adds what happens to the next submissions, after those already scripted. Afterwards all pass.
+    pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.lock().submissions.extend(faults);
+    }
+
+    /// Returns all that was asked so far.
+    #[must_use]
+    pub fn journal(&self) -> Vec<Asked> {
+        self.lock().journal.clone()
+    }
+
+    /// Puts the script in front of brokers.
+    #[must_use]
+    pub fn before(&self, brokers: Arc<dyn Brokers>) -> Arc<dyn Brokers> {
+        Arc::new(FlakyBrokers { script: self.clone(), brokers })
+    }
+
+    fn submission(&self, order: ClientOrderId) -> Fault {
+        let mut inner = self.lock();
+        inner.journal.push(Asked::Submit(order));
+        inner.submissions.pop_front().unwrap_or(Fault::None)
+    }
+
+    fn note(&self, asked: Asked) {
+        self.lock().journal.push(asked);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct FlakyBrokers {
+    script: Script,
+    brokers: Arc<dyn Brokers>,
+}
+
+impl Brokers for FlakyBrokers {
+    fn open(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        broker: &str,
+    ) -> Result<Arc<dyn Broker>, UnknownBroker> {
+        let behind = self.brokers.open(user, connection, broker)?;
+        Ok(Arc::new(Flaky { script: self.script.clone(), behind }))
+    }
+}
+
+#[derive(Debug)]
+struct Flaky {
+    script: Script,
+    behind: Arc<dyn Broker>,
+}
+
+impl Broker for Flaky {
+    fn name(&self) -> &'static str {
+        self.behind.name()
+    }
+
+    fn mode(&self) -> Mode {
+        self.behind.mode()
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
+        self.behind.connect()
+    }
+
+    fn submit(&self, ticket: Ticket) -> BoxFuture<'_, Result<OrderReport, BrokerError>> {
+        async move {
+            match self.script.submission(ticket.id) {
+                Fault::None => self.behind.submit(ticket).await,
+                Fault::Unreachable => Err(BrokerError::NotReceived { retry_after: Duration::ZERO }),
+                Fault::Refuse(refusal) => Err(BrokerError::Refused(refusal)),
+                Fault::LoseRequest => Err(BrokerError::Unknown("the connection was reset".to_owned())),
+                Fault::LoseAnswer => match self.behind.submit(ticket).await {
+                    Ok(_) => Err(BrokerError::Unknown("504 Gateway Timeout".to_owned())),
+                    Err(error) => Err(error),
+                },
+                Fault::Delay(delay) => {
+                    tokio::time::sleep(delay).await;
+                    self.behind.submit(ticket).await
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn cancel(&self, order: ClientOrderId) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.script.note(Asked::Cancel(order));
+        self.behind.cancel(order)
+    }
+
+    fn order(&self, order: ClientOrderId) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
+        self.script.note(Asked::LookUp(order));
+        self.behind.order(order)
+    }
+
+    fn shows_orders_at_once(&self) -> bool {
+        self.behind.shows_orders_at_once()
+    }
+
+    fn balance(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
+        self.behind.balance()
+    }
+
+    fn positions(&self) -> BoxFuture<'_, Result<Vec<Position>, BrokerError>> {
+        self.behind.positions()
+    }
+
+    fn stream(&self, to: mpsc::UnboundedSender<OrderReport>) {
+        self.behind.stream(to);
+    }
+}
