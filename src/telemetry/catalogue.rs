@@ -118,7 +118,7 @@ pub const ALL: &[Measurement] = &[
     of(
         "trade_executor_stage_seconds",
         Kind::Seconds,
-        "Time from receipt of a signal to a stage of its order",
+        "Time that a signal took to a stage from the stage before",
     )
     .with(stages),
     of("trade_executor_users_awake", Kind::Gauge, "Users whose actors run"),

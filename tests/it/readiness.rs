@@ -26,6 +26,7 @@ async fn an_engine_that_starts_answers_503_and_says_when_to_come_again() {
         auth,
         keys,
         config: Arc::new(WebConfig::default()),
+        new_user_limits: trade_actors::domain::risk::Limits::default(),
         started: std::time::Instant::now(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
