@@ -382,8 +382,9 @@ impl Threads {
         let watched = Arc::new(Watched::default());
         let views = Views::new(Arc::clone(&index), Arc::clone(&progress));
         let (behind, seen) = (Arc::clone(&progress), Arc::clone(&watched));
+        let reader = disk.reader();
         let projector = Supervisor::start_in_arbiter(&self.projector.handle(), move |_| {
-            Projector::new(index, behind, seen, publish)
+            Projector::new(index, reader, behind, seen, publish)
         });
         let reopen = disk.reopen();
         let ledger = Ledger::start(&self.ledger, Box::new(disk.log), reopen, projector, progress, clock);

@@ -434,9 +434,17 @@ impl ExecutionState {
         if events.is_empty() {
             return Ok(());
         }
-        let facts = events.iter().map(|event| Fact::new(Some(self.lines.id), event.clone())).collect();
-        // On any failure this actor falls, and comes back with what the log holds and the broker says.
-        let receipt = self.lines.shared.ledger.commit(facts).await?;
+        let facts: Vec<_> =
+            events.iter().map(|event| Fact::new(Some(self.lines.id), event.clone())).collect();
+        let receipt = loop {
+            match self.lines.shared.ledger.commit(facts.clone()).await {
+                Ok(receipt) => break receipt,
+                // It happened and has to be recorded: nothing else is decided for this user until there is room.
+                Err(CommitError::Full) => tokio::time::sleep(Duration::from_millis(200)).await,
+                // This actor falls, and comes back with what the log holds and the broker says.
+                Err(error @ CommitError::Down(_)) => return Err(error.into()),
+            }
+        };
         for event in &events {
             self.book.apply(event, receipt.at, None);
             if let Event::OrderMoved { order, .. } = event

@@ -245,6 +245,8 @@ impl Writer {
         metrics::histogram!("trade_executor_log_append_seconds").record(started.elapsed().as_secs_f64());
         metrics::histogram!("trade_executor_log_batch_records")
             .record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+        let full = matches!(appended, Err(LogError::Full));
+        self.progress.set_full(full.then(|| self.clock.stamp()));
         match appended {
             Ok(head) => self.answer(batch, first, head, now),
             Err(LogError::Full) => {

@@ -249,6 +249,9 @@ impl RouterState {
     fn admit(&self, delivery: &Delivery) -> Result<(), Refused> {
         let progress = self.shared.views.progress();
         let lag = progress.committed().saturating_sub(progress.applied());
+        if progress.is_full(self.shared.clock.stamp()) {
+            return Err(Refused::DiskFull);
+        }
         let admission = &self.shared.admission;
         if self.table.len() >= admission.process || lag >= admission.index_lag {
             return Err(Refused::Overloaded);

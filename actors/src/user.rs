@@ -226,15 +226,18 @@ impl Actor for User {
 
 impl State {
     /// Reads the user's state. After a failure a barrier goes first: what was sent to the ledger is decided then.
+    ///
+    /// Log and index are everybody's: while they fail this waits, for it is no failure of this user.
     async fn read(&self, barrier: bool) -> Result<Option<UserState>, ActorProcessingErr> {
         let shared = &self.args.shared;
-        if barrier {
-            while let Err(error) = shared.ledger.commit(Vec::new()).await {
-                tracing::warn!(%error, "waiting for the ledger");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+        while barrier && let Err(error) = shared.ledger.commit(Vec::new()).await {
+            tracing::warn!(%error, "waiting for the ledger");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        shared.views.settled().await?;
+        while let Err(error) = shared.views.settled().await {
+            tracing::warn!(%error, "waiting for the index");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         Ok(shared.views.user(self.args.id)?)
     }
 

@@ -34,6 +34,7 @@ use crate::domain::order::Order;
 use crate::domain::paper::PaperAccount;
 use crate::domain::report::OrderReport;
 use crate::domain::signal::DeliveryKey;
+use crate::domain::stages::Stamp;
 use crate::domain::user::{Trading, UserState};
 use crate::ports::store::{Key, Store, StoreError};
 
@@ -50,6 +51,8 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Progress {
     committed: AtomicU64,
+    /// When the log was last found full, in microseconds of the monotonic time line; 0: it is not.
+    full: AtomicU64,
     applied: watch::Sender<u64>,
 }
 
@@ -57,7 +60,7 @@ impl Progress {
     /// Starts with both at `seq`.
     #[must_use]
     pub fn new(seq: u64) -> Self {
-        Self { committed: AtomicU64::new(seq), applied: watch::Sender::new(seq) }
+        Self { committed: AtomicU64::new(seq), full: AtomicU64::new(0), applied: watch::Sender::new(seq) }
     }
 
     /// Returns the last durable record.
@@ -70,6 +73,18 @@ impl Progress {
     #[must_use]
     pub fn applied(&self) -> u64 {
         *self.applied.borrow()
+    }
+
+    /// Returns whether the log was found full within the last second. After that one signal may try again.
+    #[must_use]
+    pub fn is_full(&self, now: Stamp) -> bool {
+        const RETRY_US: u64 = 1_000_000;
+        let full = self.full.load(Ordering::Acquire);
+        full != 0 && now.since(Stamp(full)) < RETRY_US
+    }
+
+    pub(crate) fn set_full(&self, at: Option<Stamp>) {
+        self.full.store(at.map_or(0, |at| at.0), Ordering::Release);
     }
 
     pub(crate) fn advance_committed(&self, seq: u64) {

@@ -12,6 +12,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use ed25519_dalek::SigningKey;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trade_actors::domain::event::Fact;
+use trade_actors::ledger::projector::ReadLog;
 use trade_actors::ledger::{OpenLog, projection};
 use trade_actors::ports::log::{Entry, Log, LogError};
 use trade_actors::ports::store::{Store, StoreError};
@@ -20,7 +21,7 @@ use trade_actors::views::{Progress, Views};
 use crate::config::StoreConfig;
 use crate::keys::MasterKey;
 use crate::store::index::SledIndex;
-use crate::store::segments::{Options, SegmentLog};
+use crate::store::segments::{Options, SegmentLog, SegmentReader};
 use crate::store::vault::SledVault;
 
 /// Memory for the vault's cache: it is small and read rarely.
@@ -107,8 +108,8 @@ impl Disk {
             "reading the log {bar:40} {pos} of {len} records, {eta} left",
         )?);
         let store: Arc<dyn Store> = Arc::clone(&self.index) as Arc<dyn Store>;
-        let applied =
-            projection::catch_up(&self.log, &store, &mut |seq| bar.set_position(seq.saturating_sub(from)));
+        let mut show = |seq: u64| bar.set_position(seq.saturating_sub(from));
+        let applied = projection::catch_up(&|from| self.log.read(from), &store, &mut show);
         bar.finish_and_clear();
         let applied = applied.context("the index could not be brought up to the log's end")?;
         if applied != to {
@@ -135,6 +136,13 @@ impl Disk {
     pub fn views(&self) -> Views {
         let index = Arc::clone(&self.index) as Arc<dyn Store>;
         Views::new(index, Arc::new(Progress::new(self.log.head().seq)))
+    }
+
+    /// Returns how the projector reads the log when it has to catch up.
+    #[must_use]
+    pub fn reader(&self) -> ReadLog {
+        let dir = self.dir.join("log");
+        Box::new(move |from| SegmentReader::open(&dir)?.read(from))
     }
 
     /// Returns how the ledger opens the log again after a failure.

@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use trade_actors::ports::store::{Key, RowBatch, Store, StoreError, Value};
 
@@ -15,7 +16,10 @@ const FLUSH_EVERY_MS: u64 = 2_000;
 /// Projections in one sled tree.
 #[derive(Debug)]
 pub struct SledIndex {
-    db: sled::Db,
+    path: PathBuf,
+    cache_bytes: u64,
+    /// `None` while it is opened again: sled takes no more writes once one has failed.
+    db: RwLock<Option<sled::Db>>,
 }
 
 impl SledIndex {
@@ -25,9 +29,14 @@ impl SledIndex {
     /// When sled cannot open or read it; [`SledIndex::rebuild`] then begins anew.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let db = open_db(path, cache_bytes, Some(FLUSH_EVERY_MS))?;
-        let index = Self { db };
+        let index = Self { path: path.to_owned(), cache_bytes, db: RwLock::new(Some(db)) };
         index.applied()?;
         Ok(index)
+    }
+
+    fn db(&self) -> Result<sled::Db, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.clone().ok_or_else(|| StoreError("the index is being opened again".to_owned()))
     }
 
     /// Moves an index that does not open aside (`<name>.broken-1`, …) and begins an empty one in its place.
@@ -50,7 +59,7 @@ impl SledIndex {
 
 impl Store for SledIndex {
     fn applied(&self) -> Result<u64, StoreError> {
-        let Some(bytes) = self.db.get(APPLIED).map_err(failed)? else { return Ok(0) };
+        let Some(bytes) = self.db()?.get(APPLIED).map_err(failed)? else { return Ok(0) };
         let bytes = <[u8; 8]>::try_from(bytes.as_ref())
             .map_err(|_| StoreError("the index does not say what it contains; rebuild it".to_owned()))?;
         Ok(u64::from_be_bytes(bytes))
@@ -60,7 +69,7 @@ impl Store for SledIndex {
         if key == APPLIED {
             return Ok(None);
         }
-        Ok(self.db.get(key).map_err(failed)?.map(|value| value.to_vec()))
+        Ok(self.db()?.get(key).map_err(failed)?.map(|value| value.to_vec()))
     }
 
     fn scan(
@@ -73,8 +82,16 @@ impl Store for SledIndex {
             Some(after) => Bound::Excluded(after),
             None => Bound::Included(prefix),
         };
-        let range = self.db.range::<&[u8], _>((from, Bound::Unbounded));
+        let range = self.db()?.range::<&[u8], _>((from, Bound::Unbounded));
         take_prefix(range.filter(|row| !matches!(row, Ok((key, _)) if key == APPLIED)), prefix, limit)
+    }
+
+    fn recover(&self) -> Result<(), StoreError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // The former one is let go first: it holds the lock on the files.
+        *db = None;
+        *db = Some(open_db(&self.path, self.cache_bytes, Some(FLUSH_EVERY_MS))?);
+        Ok(())
     }
 
     fn apply(&self, batch: RowBatch) -> Result<(), StoreError> {
@@ -89,7 +106,7 @@ impl Store for SledIndex {
             }
         }
         rows.insert(APPLIED, &batch.applied.to_be_bytes());
-        self.db.apply_batch(rows).map_err(failed)
+        self.db()?.apply_batch(rows).map_err(failed)
     }
 }
 
@@ -167,6 +184,15 @@ mod tests {
         assert_eq!(index.scan(b"", None, 2).unwrap().len(), 2);
         assert!(index.apply(RowBatch { rows: vec![(APPLIED.to_vec(), None)], applied: 8 }).is_err());
         assert_eq!(index.applied().unwrap(), 7);
+    }
+
+    #[test]
+    fn an_index_that_is_opened_again_holds_what_it_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = SledIndex::open(&dir.path().join("index"), CACHE).unwrap();
+        index.apply(RowBatch { rows: vec![row("a", "1")], applied: 3 }).unwrap();
+        index.recover().unwrap();
+        assert_eq!((index.applied().unwrap(), index.get(b"a").unwrap()), (3, Some(b"1".to_vec())));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::domain::push::{Push, bodies};
 use crate::domain::report::OrderReport;
 use crate::domain::signal::Origin;
 use crate::domain::user::{Trading, UserState};
-use crate::ports::log::{Log, LogError};
+use crate::ports::log::{LogError, Records};
 use crate::ports::store::{Key, RowBatch, Store, StoreError, Value};
 use crate::views::{GLOBAL, Progress, Seen, Views, decode, key, newest_first, pair, seen_key, token_key};
 
@@ -35,18 +35,18 @@ pub struct Projection {
     applied: u64,
 }
 
-/// Brings the index up to the log's end and returns the last record it contains.
+/// Brings the index up to the log's end, reading records from the number that `read` is given, and returns the last record it contains.
 ///
 /// # Errors
 /// When the log is damaged or the store fails; the index then contains the log up to some earlier record.
 pub fn catch_up(
-    log: &dyn Log,
+    read: &dyn Fn(u64) -> Result<Records, LogError>,
     store: &Arc<dyn Store>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<u64, CatchUpError> {
     const CHUNK: usize = 4_096;
     let mut applied = store.applied()?;
-    let mut records = log.read(applied + 1)?.peekable();
+    let mut records = read(applied + 1)?.peekable();
     while records.peek().is_some() {
         let mut projection = Projection::new(Arc::clone(store));
         for record in records.by_ref().take(CHUNK) {

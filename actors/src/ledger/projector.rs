@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 
-use super::projection::Projection;
+use super::projection::{CatchUpError, Projection, catch_up};
 use crate::domain::event::Committed;
 use crate::domain::ids::UserId;
 use crate::domain::push::Push;
-use crate::ports::store::Store;
+use crate::ports::log::{LogError, Records};
+use crate::ports::store::{Store, StoreError};
 use crate::views::Progress;
 
 /// Users whose screens are connected: only for them are messages made.
@@ -37,9 +38,15 @@ impl Watched {
 /// Takes the messages for screens.
 pub type Publish = Arc<dyn Fn(Vec<Push>) + Send + std::marker::Sync>;
 
+/// Reads the log from a record on, to its end.
+pub type ReadLog = Box<dyn Fn(u64) -> Result<Records, LogError> + Send>;
+
 /// The actor.
 pub struct Projector {
     store: Arc<dyn Store>,
+    read: ReadLog,
+    /// A write failed: the index is opened again and brought up from the log before anything else.
+    failed: bool,
     progress: Arc<Progress>,
     watched: Arc<Watched>,
     publish: Publish,
@@ -67,50 +74,63 @@ impl Projector {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
+        read: ReadLog,
         progress: Arc<Progress>,
         watched: Arc<Watched>,
         publish: Publish,
     ) -> Self {
-        Self { store, progress, watched, publish, queue: Vec::new(), scheduled: false }
+        Self { store, read, failed: false, progress, watched, publish, queue: Vec::new(), scheduled: false }
+    }
+
+    /// Opens the index again and reads from the log what it lost. Screens see the gap and sync in full.
+    fn recover(&mut self) -> Result<(), CatchUpError> {
+        self.store.recover()?;
+        let applied = catch_up(&self.read, &self.store, &mut |_| {})?;
+        self.queue.retain(|committed| committed.seq > applied);
+        self.failed = false;
+        self.progress.advance_applied(applied);
+        tracing::info!(applied, "the index is back");
+        Ok(())
     }
 
     fn flush(&mut self) {
-        if self.queue.is_empty() {
+        if self.failed
+            && let Err(error) = self.recover()
+        {
+            tracing::error!(%error, "the index is not back yet");
             return;
         }
+        if let Err(error) = self.write() {
+            tracing::error!(%error, "the index cannot be written; it stays behind the log until it can");
+            self.failed = true;
+        }
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        if self.queue.is_empty() {
+            return Ok(());
+        }
         let started = Instant::now();
-        let store = Arc::clone(&self.store);
-        let mut projection = Projection::new(Arc::clone(&store));
+        let mut projection = Projection::new(Arc::clone(&self.store));
         let mut pushes = Vec::new();
         for committed in &self.queue {
-            let applied = projection.apply(committed, &mut |push: Push| {
+            projection.apply(committed, &mut |push: Push| {
                 if self.watched.contains(push.user) {
                     pushes.push(push);
                 }
-            });
-            if let Err(error) = applied {
-                tracing::error!(%error, seq = committed.seq, "the index cannot be read; it stays behind the log");
-                return;
-            }
+            })?;
         }
-        let batch = match projection.into_batch() {
-            Ok(batch) => batch,
-            Err(error) => {
-                tracing::error!(%error, "the index cannot be built; it stays behind the log");
-                return;
-            }
-        };
+        let batch = projection.into_batch()?;
         let applied = batch.applied;
-        if let Err(error) = store.apply(batch) {
-            tracing::error!(%error, "the index cannot be written; it stays behind the log");
-            return;
-        }
+        self.store.apply(batch)?;
         self.queue.clear();
         metrics::histogram!("trade_executor_index_apply_seconds").record(started.elapsed().as_secs_f64());
+        // Told before it can be read, and read only after it was told: a screen that attaches in between misses nothing.
         if !pushes.is_empty() {
             (self.publish)(pushes);
         }
         self.progress.advance_applied(applied);
+        Ok(())
     }
 }
 
@@ -131,7 +151,8 @@ impl Handler<Apply> for Projector {
 
     fn handle(&mut self, apply: Apply, ctx: &mut Self::Context) {
         self.queue.extend(apply.0);
-        if !self.scheduled {
+        // While the index is broken only the clock tries again.
+        if !self.scheduled && !self.failed {
             self.scheduled = true;
             ctx.notify(Flush);
         }

@@ -46,6 +46,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> Result<Vec<(Key, Value)>, StoreError>;
 
+    /// Opens the index again after a failed [`Store::apply`]; [`Store::applied`] then says what is left of it.
+    ///
+    /// # Errors
+    /// When it cannot be opened yet; it may be tried again.
+    fn recover(&self) -> Result<(), StoreError>;
+
     /// Writes all rows and `applied` in one atomic step. Need not be durable: the log is.
     ///
     /// # Errors
