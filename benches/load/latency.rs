@@ -1,8 +1,9 @@
 //! One signal at a time: from the webhook's request to its answer, and to the broker.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use tokio::time::sleep;
 use trade_actors::domain::stages::{Stages, Stamp};
 
 use crate::Scale;
@@ -16,6 +17,10 @@ use crate::trail::Trail;
 
 const BLOCK: usize = 250;
 const WARM_UP: usize = 500;
+/// Time between two signals that do not meet: long enough for the order before to be done.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Signals of a block that do not meet.
+const APART: usize = 50;
 
 type Stage = (&'static str, fn(&Stages) -> Option<Stamp>);
 
@@ -33,6 +38,8 @@ const STAGES: [Stage; 5] = [
 struct Round {
     answers: Times,
     floor: Times,
+    answers_apart: Times,
+    floor_apart: Times,
     round_trip: Times,
     write: Times,
     stages: Vec<Times>,
@@ -50,21 +57,26 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
     let how = format!(
         "One connection, one request at a time, {signals} signals in {repetitions} repetitions after a warm-up; each one is new and \
          becomes an order.\nThe floor is one request to a server that writes 1 KiB, waits for `fdatasync` and answers; blocks of {BLOCK} \
-         take turns with it. The stages are the\nflight recorder's, counted from the request's last byte."
+         take turns with it. A signal that follows at once meets the fills of the one before in the log's queue; those {} ms apart do \
+         not. The stages are the\nflight recorder's, counted from the request's last byte.",
+        PAUSE.as_millis()
     );
     let mut section = Section::new("latency", "One signal: webhook to answer", how);
     let of = |value: &dyn Fn(&Round) -> f64| rounds.iter().map(value).collect::<Runs>();
-    let (floor_50, floor_99) =
-        (of(&|round| round.floor.ms(50.0)).median(), of(&|round| round.floor.ms(99.0)).median());
-    let answers = |percentile| of(&|round: &Round| round.answers.ms(percentile));
-    section.row(
-        Row::new("request to 202, p50", "ms", answers(50.0)).floor(floor_50).target(Target::TimesFloor(1.5)),
-    );
-    let p99 = Row::new("request to 202, p99 (floor: the p50)", "ms", answers(99.0));
-    section.row(p99.floor(floor_50).target(Target::TimesFloor(5.0)));
-    section.row(Row::new("request to 202, p99 (floor: the p99)", "ms", answers(99.0)).floor(floor_99));
-    section.row(Row::new("request to 202, p99.9", "ms", answers(99.9)));
-    section.row(Row::new("request to 202, longest", "ms", of(&|round| round.answers.max_ms())));
+    let mut answers = |name: &str, ours: fn(&Round) -> &Times, theirs: fn(&Round) -> &Times| {
+        let floor = |percentile| of(&|round: &Round| theirs(round).ms(percentile)).median();
+        let time = |percentile| of(&|round: &Round| ours(round).ms(percentile));
+        let row = Row::new(format!("request to 202, {name}, p50"), "ms", time(50.0));
+        section.row(row.floor(floor(50.0)).target(Target::TimesFloor(1.5)));
+        let row = Row::new(format!("request to 202, {name}, p99 (floor: its p50)"), "ms", time(99.0));
+        section.row(row.floor(floor(50.0)).target(Target::TimesFloor(5.0)));
+        let row = Row::new(format!("request to 202, {name}, p99 (floor: its p99)"), "ms", time(99.0));
+        section.row(row.floor(floor(99.0)));
+        let longest = of(&|round| ours(round).max_ms());
+        section.row(Row::new(format!("request to 202, {name}, longest"), "ms", longest));
+    };
+    answers("at once", |round| &round.answers, |round| &round.floor);
+    answers("5 ms apart", |round| &round.answers_apart, |round| &round.floor_apart);
     for percentile in [50.0, 99.0] {
         for (at, (name, _)) in STAGES.iter().enumerate() {
             let stage = of(&|round| round.stages.get(at).map_or(0.0, |times| times.ms(percentile)));
@@ -93,6 +105,8 @@ async fn round(blocks: usize) -> anyhow::Result<Round> {
     let mut round = Round {
         answers: Times::new()?,
         floor: Times::new()?,
+        answers_apart: Times::new()?,
+        floor_apart: Times::new()?,
         round_trip: Times::new()?,
         write: Times::new()?,
         stages: Vec::new(),
@@ -108,6 +122,12 @@ async fn round(blocks: usize) -> anyhow::Result<Round> {
         floor.round_trips("/durable", BLOCK, &mut round.floor).await?;
         floor.round_trips("/", BLOCK, &mut round.round_trip).await?;
         floor.writes(BLOCK, &mut round.write)?;
+        for _ in 0..APART {
+            sleep(PAUSE).await;
+            signals(&mut connection, &mut trader, 1, Some(&mut round.answers_apart)).await?;
+            sleep(PAUSE).await;
+            floor.round_trips("/durable", 1, &mut round.floor_apart).await?;
+        }
     }
     round.cpu_us = cpu_s * 1e6 / round.answers.len() as f64;
     server.rest().await?;

@@ -55,3 +55,10 @@ pub(crate) fn cpu_s(pid: u32) -> anyhow::Result<f64> {
     let ticks = rest.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
     Ok(ticks.sum::<f64>() / TICKS)
 }
+
+/// Returns how many bytes a process caused to be written to the disk until now.
+pub(crate) fn written(pid: u32) -> anyhow::Result<f64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).context("the process is gone")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    line.and_then(|bytes| bytes.trim().parse().ok()).context("the process tells no writes")
+}

@@ -80,25 +80,20 @@ impl Row {
 pub(crate) struct Section {
     name: &'static str,
     title: &'static str,
-    how: Vec<String>,
+    how: String,
     rows: Vec<Row>,
 }
 
 impl Section {
     /// Begins a section; `how` says how it is measured.
     pub(crate) fn new(name: &'static str, title: &'static str, how: impl Into<String>) -> Self {
-        Self { name, title, how: vec![how.into()], rows: Vec::new() }
+        Self { name, title, how: how.into(), rows: Vec::new() }
     }
 
     /// Adds a figure.
     pub(crate) fn row(&mut self, row: Row) {
         eprintln!("  {}", row.cells().join(" | "));
         self.rows.push(row);
-    }
-
-    /// Adds a sentence below the table's introduction.
-    pub(crate) fn note(&mut self, text: impl Into<String>) {
-        self.how.push(text.into());
     }
 
     fn markdown(&self) -> String {
@@ -110,7 +105,7 @@ impl Section {
                 *width = cell.chars().count().max(*width);
             }
         }
-        let mut text = format!("## {}\n\n{}\n\n", self.title, self.how.join("\n"));
+        let mut text = format!("## {}\n\n{}\n\n", self.title, self.how);
         let mut line = |cells: &[String]| {
             let padded = cells.iter().zip(widths).map(|(cell, width)| format!(" {cell:width$} "));
             text.push_str(&format!("|{}|\n", padded.collect::<Vec<_>>().join("|")));

@@ -100,6 +100,11 @@ impl Server {
         machine::cpu_s(self.child.id())
     }
 
+    /// Returns how many bytes it caused to be written to the disk until now.
+    pub(crate) fn written(&self) -> anyhow::Result<f64> {
+        machine::written(self.child.id())
+    }
+
     /// Returns its measurements.
     pub(crate) async fn metrics(&self) -> anyhow::Result<Metrics> {
         let answer = self.http.get(&self.metrics).send().await?.error_for_status()?;

@@ -57,6 +57,7 @@ struct Outcome {
     server_us: f64,
     client_us: f64,
     records: f64,
+    written_bytes: f64,
 }
 
 /// Measures it.
@@ -98,6 +99,8 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
         ));
         section.row(Row::new(format!("{name}: load's processor time a signal"), "µs", of(&|o| o.client_us)));
         section.row(Row::new(format!("{name}: records a signal"), "", of(&|o| o.records)));
+        let written = of(&|o| o.written_bytes / 1024.0);
+        section.row(Row::new(format!("{name}: written to the disk a signal"), "KiB", written));
         section.row(Row::new(format!("{name}: until the last order is done"), "s", of(&|o| o.drain_s)));
     }
     Ok(section)
@@ -115,6 +118,7 @@ async fn repetition(load: Load, during: Duration) -> anyhow::Result<Outcome> {
     wake(address, &mut traders).await?;
     server.rest().await?;
     let before = (server.metrics().await?, server.cpu_s()?, machine::cpu_s(std::process::id())?);
+    let written = server.written()?;
 
     let mut shares: Vec<Vec<Trader>> = (0..load.connections).map(|_| Vec::new()).collect();
     for (at, trader) in traders.into_iter().enumerate() {
@@ -127,6 +131,7 @@ async fn repetition(load: Load, during: Duration) -> anyhow::Result<Outcome> {
     let after = server.rest().await?;
     let drain_s = ended.elapsed().as_secs_f64();
     let server_s = server.cpu_s()? - before.1;
+    let written = server.written()? - written;
     let grown = |name: &str, labels: &[&str]| after.sum(name, labels) - before.0.sum(name, labels);
     let ordered = grown("trade_executor_decisions_total", &[r#"outcome="ordered""#]);
     let accepted = tally.times.len() as f64;
@@ -145,6 +150,7 @@ async fn repetition(load: Load, during: Duration) -> anyhow::Result<Outcome> {
         server_us: server_s * 1e6 / accepted,
         client_us: client_s * 1e6 / accepted,
         records,
+        written_bytes: written / accepted,
     })
 }
 

@@ -1,11 +1,19 @@
 //! The index of the log in sled: disposable, so it is never synced on the way of an order.
+//!
+//! Rows are readable the moment they are applied, from memory, and written to sled together, about once a second: a row
+//! that changes a hundred times is written once, and the disk is left to the log. What a crash loses follows from the log.
+
+mod overlay;
 
 use std::fs;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use overlay::Overlay;
 use trade_actors::ports::store::{Key, RowBatch, Store, StoreError, Value};
 
 /// Where `applied` is kept, in the tree of the rows so that one batch holds both.
@@ -13,13 +21,43 @@ const APPLIED: &[u8] = b"\0trade-executor/applied";
 /// The index may lose its newest rows, the log has them; a rare flush leaves the disk to the log.
 const FLUSH_EVERY_MS: u64 = 2_000;
 
+/// How long rows wait in memory.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How many bytes of them wait at most.
+const WAITING_MAX: usize = 8 << 20;
+
 /// Projections in one sled tree.
 #[derive(Debug)]
 pub struct SledIndex {
+    inner: Arc<Inner>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Inner {
     path: PathBuf,
     cache_bytes: u64,
     /// `None` while it is opened again: sled takes no more writes once one has failed.
     db: RwLock<Option<sled::Db>>,
+    overlay: RwLock<Overlay>,
+    /// Why rows could not be written; the next [`Store::apply`] tells.
+    failure: Mutex<Option<StoreError>>,
+    bell: Bell,
+}
+
+/// Wakes the writer.
+#[derive(Debug, Default)]
+struct Bell {
+    state: Mutex<Ring>,
+    rung: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ring {
+    #[default]
+    Quiet,
+    Write,
+    Stop,
 }
 
 impl SledIndex {
@@ -29,14 +67,20 @@ impl SledIndex {
     /// When sled cannot open or read it; [`SledIndex::rebuild`] then begins anew.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let db = open_db(path, cache_bytes, Some(FLUSH_EVERY_MS))?;
-        let index = Self { path: path.to_owned(), cache_bytes, db: RwLock::new(Some(db)) };
-        index.applied()?;
-        Ok(index)
-    }
-
-    fn db(&self) -> Result<sled::Db, StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        db.clone().ok_or_else(|| StoreError("the index is being opened again".to_owned()))
+        stored(&db)?;
+        let inner = Arc::new(Inner {
+            path: path.to_owned(),
+            cache_bytes,
+            db: RwLock::new(Some(db)),
+            overlay: RwLock::default(),
+            failure: Mutex::default(),
+            bell: Bell::default(),
+        });
+        let writing = Arc::clone(&inner);
+        let writer = std::thread::Builder::new().name("index".to_owned()).spawn(move || writing.run());
+        let writer =
+            writer.map_err(|error| StoreError(format!("its writer could not be started: {error}")))?;
+        Ok(Self { inner, writer: Some(writer) })
     }
 
     /// Moves an index that does not open aside (`<name>.broken-1`, …) and begins an empty one in its place.
@@ -57,19 +101,109 @@ impl SledIndex {
     }
 }
 
+impl Inner {
+    fn db(&self) -> Result<sled::Db, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.clone().ok_or_else(|| StoreError("the index is being opened again".to_owned()))
+    }
+
+    fn overlay(&self) -> RwLockReadGuard<'_, Overlay> {
+        self.overlay.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn overlay_mut(&self) -> RwLockWriteGuard<'_, Overlay> {
+        self.overlay.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<StoreError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what waits, again and again, until the index is closed.
+    fn run(&self) {
+        loop {
+            let ring = self.bell.wait(WRITE_EVERY);
+            if let Err(error) = self.write() {
+                *self.failure() = Some(error);
+            }
+            if ring == Ring::Stop {
+                return;
+            }
+        }
+    }
+
+    fn write(&self) -> Result<(), StoreError> {
+        let Some((rows, applied)) = self.overlay_mut().seal() else { return Ok(()) };
+        let mut batch = sled::Batch::default();
+        for (key, value) in rows.iter() {
+            match value {
+                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                None => batch.remove(key.as_slice()),
+            }
+        }
+        batch.insert(APPLIED, &applied.to_be_bytes());
+        self.db()?.apply_batch(batch).map_err(failed)?;
+        self.overlay_mut().written();
+        Ok(())
+    }
+}
+
+impl Bell {
+    fn ring(&self, what: Ring) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state != Ring::Stop {
+            *state = what;
+        }
+        self.rung.notify_one();
+    }
+
+    fn wait(&self, longest: Duration) -> Ring {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = |state: &mut Ring| *state == Ring::Quiet;
+        let (mut state, _) =
+            self.rung.wait_timeout_while(state, longest, quiet).unwrap_or_else(PoisonError::into_inner);
+        let rung = *state;
+        if rung == Ring::Write {
+            *state = Ring::Quiet;
+        }
+        rung
+    }
+}
+
+impl Drop for SledIndex {
+    fn drop(&mut self) {
+        self.inner.bell.ring(Ring::Stop);
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the index's writer panicked; what it lost follows from the log");
+        }
+    }
+}
+
+/// Returns the last record that sled's rows contain.
+fn stored(db: &sled::Db) -> Result<u64, StoreError> {
+    let Some(bytes) = db.get(APPLIED).map_err(failed)? else { return Ok(0) };
+    let bytes = <[u8; 8]>::try_from(bytes.as_ref())
+        .map_err(|_| StoreError("the index does not say what it contains; rebuild it".to_owned()))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
 impl Store for SledIndex {
     fn applied(&self) -> Result<u64, StoreError> {
-        let Some(bytes) = self.db()?.get(APPLIED).map_err(failed)? else { return Ok(0) };
-        let bytes = <[u8; 8]>::try_from(bytes.as_ref())
-            .map_err(|_| StoreError("the index does not say what it contains; rebuild it".to_owned()))?;
-        Ok(u64::from_be_bytes(bytes))
+        let applied = self.inner.overlay().applied;
+        applied.map_or_else(|| stored(&self.inner.db()?), Ok)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
         if key == APPLIED {
             return Ok(None);
         }
-        Ok(self.db()?.get(key).map_err(failed)?.map(|value| value.to_vec()))
+        let waiting = self.inner.overlay().get(key);
+        match waiting {
+            Some(row) => Ok(row),
+            None => Ok(self.inner.db()?.get(key).map_err(failed)?.map(|value| value.to_vec())),
+        }
     }
 
     fn scan(
@@ -82,31 +216,44 @@ impl Store for SledIndex {
             Some(after) => Bound::Excluded(after),
             None => Bound::Included(prefix),
         };
-        let range = self.db()?.range::<&[u8], _>((from, Bound::Unbounded));
-        take_prefix(range.filter(|row| !matches!(row, Ok((key, _)) if key == APPLIED)), prefix, limit)
+        // Memory first: what moves to sled in between is then seen twice, and never missed.
+        let mut rows = self.inner.overlay().range(prefix, from);
+        let hidden = rows.values().filter(|value| value.is_none()).count();
+        let range = self.inner.db()?.range::<&[u8], _>((from, Bound::Unbounded));
+        let range = range.filter(|row| !matches!(row, Ok((key, _)) if key == APPLIED));
+        for (key, value) in take_prefix(range, prefix, limit.saturating_add(hidden))? {
+            rows.entry(key).or_insert(Some(value));
+        }
+        Ok(rows.into_iter().filter_map(|(key, value)| Some((key, value?))).take(limit).collect())
     }
 
     fn recover(&self) -> Result<(), StoreError> {
-        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        let mut db = self.inner.db.write().unwrap_or_else(PoisonError::into_inner);
         // The former one is let go first: it holds the lock on the files.
         *db = None;
-        *db = Some(open_db(&self.path, self.cache_bytes, Some(FLUSH_EVERY_MS))?);
+        *db = Some(open_db(&self.inner.path, self.inner.cache_bytes, Some(FLUSH_EVERY_MS))?);
+        // What waited here may rest on rows that sled lost: all of it is read from the log again.
+        *self.inner.overlay_mut() = Overlay::default();
+        *self.inner.failure() = None;
         Ok(())
     }
 
     fn apply(&self, batch: RowBatch) -> Result<(), StoreError> {
-        let mut rows = sled::Batch::default();
-        for (key, value) in batch.rows {
-            if key == APPLIED {
-                return Err(StoreError("a row has the key that is reserved; nothing was written".to_owned()));
-            }
-            match value {
-                Some(value) => rows.insert(key, value),
-                None => rows.remove(key),
-            }
+        if let Some(error) = self.inner.failure().clone() {
+            return Err(error);
         }
-        rows.insert(APPLIED, &batch.applied.to_be_bytes());
-        self.db()?.apply_batch(rows).map_err(failed)
+        if batch.rows.iter().any(|(key, _)| key == APPLIED) {
+            return Err(StoreError("a row has the key that is reserved; nothing was written".to_owned()));
+        }
+        let waiting = {
+            let mut overlay = self.inner.overlay_mut();
+            overlay.put(batch.rows, batch.applied);
+            overlay.bytes()
+        };
+        if waiting > WAITING_MAX {
+            self.inner.bell.ring(Ring::Write);
+        }
+        Ok(())
     }
 }
 
@@ -165,6 +312,7 @@ fn unused_name(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const CACHE: u64 = 1 << 20;
 
@@ -187,12 +335,51 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_is_opened_again_holds_what_it_held() {
+    fn an_index_that_is_opened_again_holds_what_was_written_and_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let index = SledIndex::open(&dir.path().join("index"), CACHE).unwrap();
         index.apply(RowBatch { rows: vec![row("a", "1")], applied: 3 }).unwrap();
+        index.inner.write().unwrap();
+        index.apply(RowBatch { rows: vec![row("a", "2")], applied: 4 }).unwrap();
         index.recover().unwrap();
         assert_eq!((index.applied().unwrap(), index.get(b"a").unwrap()), (3, Some(b"1".to_vec())));
+    }
+
+    #[test]
+    fn closing_writes_what_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let index = SledIndex::open(&path, CACHE).unwrap();
+        index.apply(RowBatch { rows: vec![row("a", "1")], applied: 3 }).unwrap();
+        drop(index);
+        let index = SledIndex::open(&path, CACHE).unwrap();
+        assert_eq!((index.applied().unwrap(), index.get(b"a").unwrap()), (3, Some(b"1".to_vec())));
+    }
+
+    proptest! {
+        /// Wherever rows are, in memory, on the way or in sled, reads see the last word on each.
+        #[test]
+        fn reads_see_the_last_word(steps in proptest::collection::vec((0_u8..20, any::<Option<u8>>(), any::<bool>()), 1..60), after in 0_u8..20, limit in 1_usize..25) {
+            let dir = tempfile::tempdir().unwrap();
+            let index = SledIndex::open(&dir.path().join("index"), CACHE).unwrap();
+            let mut model = std::collections::BTreeMap::new();
+            for (applied, (key, value, written)) in (1..).zip(steps) {
+                let value = value.map(|value| vec![value]);
+                index.apply(RowBatch { rows: vec![(vec![b'k', key], value.clone())], applied }).unwrap();
+                match value {
+                    Some(value) => model.insert(vec![b'k', key], value),
+                    None => model.remove(&vec![b'k', key]),
+                };
+                if written {
+                    index.inner.write().unwrap();
+                }
+                prop_assert_eq!(index.get(&[b'k', key]).unwrap(), model.get(&vec![b'k', key]).cloned());
+            }
+            let wanted: Vec<_> = model.clone().into_iter().take(limit).collect();
+            prop_assert_eq!(index.scan(b"k", None, limit).unwrap(), wanted);
+            let later = model.into_iter().filter(|(key, _)| *key > vec![b'k', after]).take(limit);
+            prop_assert_eq!(index.scan(b"k", Some(&[b'k', after]), limit).unwrap(), later.collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -20,9 +20,10 @@ const GIVE_UP: Duration = Duration::from_secs(120);
 /// Returns the body of a client's alert: in and out of several symbols, now and then one that must be denied.
 fn alert(client: usize, number: usize) -> Value {
     const SYMBOLS: [(&str, &str); 5] =
-        [("AAPL", "2"), ("TSLA", "1"), ("NVDA", "1"), ("SPY", "1"), ("ETH/USDT", "0.1")];
+        [("AAPL", "2"), ("TSLA", "1"), ("NVDA", "1"), ("SPY", "1"), ("ETH/USDT", "0.01")];
     let (symbol, quantity) = SYMBOLS[number / 2 % SYMBOLS.len()];
-    let action = if number.is_multiple_of(2) { "buy" } else { "sell" };
+    // Coins cannot be sold short, and a sale may overtake a purchase that a crash delayed.
+    let action = if number.is_multiple_of(2) || symbol == "ETH/USDT" { "buy" } else { "sell" };
     let quantity = if number % 37 == 36 { "3000" } else { quantity };
     order(&format!("c{client}-{number}"), symbol, action, quantity)
 }
@@ -101,7 +102,8 @@ async fn killed_twenty_times_under_load_it_loses_nothing_and_doubles_nothing() {
     server.stop().await;
     server.assert_log_is_whole();
     let story = Story::read(&server.data);
-    println!("{} booked, {} denied, {} expired", story.booked.len(), story.denied.len(), story.expired.len());
+    println!("{} booked, {} denied", story.booked.len(), story.denied.len());
+    assert!(story.refused.is_empty(), "restarts are quick, so nothing expires: {:?}", story.refused);
     assert_eq!(story.signals.len(), WEBHOOKS, "no signal that nobody sent");
     story.assert_nothing_lost_or_doubled(told.iter().map(String::as_str));
 }

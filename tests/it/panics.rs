@@ -25,7 +25,8 @@ async fn trade(api: Api, name: &'static str, count: usize) -> (Vec<String>, Vec<
     let (mut told, mut took) = (Vec::new(), Vec::new());
     for number in 0..count {
         let action = if number % 2 == 0 { "buy" } else { "sell" };
-        let symbol = if number / 2 % 2 == 0 { "AAPL" } else { "ETH/USDT" };
+        // Shares, which may be sold before the purchase that a failure delayed.
+        let symbol = if number / 2 % 2 == 0 { "AAPL" } else { "TSLA" };
         let started = Instant::now();
         let answer = api.insist(&order(&format!("{name}-{number}"), symbol, action, "1")).await;
         took.push(started.elapsed());
@@ -71,7 +72,10 @@ async fn survives(place: &str) {
         tokio::spawn(trade(bob.clone(), "bob", SIGNALS)),
     );
     let ((ada_told, _), (bob_told, mut busy)) = (ada_told.unwrap(), bob_told.unwrap());
-    wait_until(&format!("the fault at {place} and a restart"), || async { restarts() > before }).await;
+    // A request to the broker is a task of its own, which no supervisor restarts.
+    if place != "broker_connection.answered" {
+        wait_until(&format!("the fault at {place} and a restart"), || async { restarts() > before }).await;
+    }
     println!("{place}: Bob's median {:?} before, {:?} during", half(&mut quiet), half(&mut busy));
 
     for (who, api, signals) in [("Ada", &ada, &ada_told), ("Bob", &bob, &bob_told)] {

@@ -6,7 +6,7 @@ pub type Key = Vec<u8>;
 pub type Value = Vec<u8>;
 
 /// Why the store failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("the store failed: {0}")]
 pub struct StoreError(pub String);
 
