@@ -59,6 +59,9 @@ pub enum Refused {
         "the log's disk is full, so nothing can be recorded and nothing was done; free space and send it again"
     )]
     DiskFull,
+    /// The index cannot be read.
+    #[error("the index cannot be read at present; nothing was done; send it again in a moment")]
+    Unavailable,
     /// The answer did not come: whether it was taken is not known, but the same delivery is never executed twice.
     #[error("the engine did not answer in time; send the same delivery again: it is never executed twice")]
     Unanswered,

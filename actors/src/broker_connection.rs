@@ -2,9 +2,11 @@
 //!
 //! Every request runs as a task of its own: an answer is a message, and a late one is still a fact.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -40,6 +42,8 @@ pub enum ConnectionMsg {
     Resync,
     /// Ask for the balance.
     Poll,
+    /// A request's task panicked: whether the broker heard it is not known.
+    Panicked,
 }
 
 /// The actor.
@@ -88,34 +92,48 @@ impl Actor for BrokerConnection {
     ) -> Result<(), ActorProcessingErr> {
         while state.requests.try_join_next().is_some() {}
         match msg {
-            ConnectionMsg::Connect => state.connect(me),
+            ConnectionMsg::Connect => state.connect(&me),
             ConnectionMsg::Connected(result) => state.connected(&me, result),
             ConnectionMsg::Submit(ticket) => {
                 fault::point("broker_connection");
-                state.submit(*ticket);
+                state.submit(&me, *ticket);
             }
-            ConnectionMsg::Cancel(order) => state.cancel(order),
-            ConnectionMsg::LookUp(order) => state.look_up(order),
+            ConnectionMsg::Cancel(order) => state.cancel(&me, order),
+            ConnectionMsg::LookUp(order) => state.look_up(&me, order),
             ConnectionMsg::Resync => {
                 if let Some(balance) = state.balance {
                     state.announce(&me, balance);
                 }
             }
             ConnectionMsg::Poll => {
-                state.poll();
+                state.poll(&me);
                 me.send_after(POLL, || ConnectionMsg::Poll);
             }
+            // The next life looks every open order up.
+            ConnectionMsg::Panicked => return Err("a request to the broker panicked".into()),
         }
         Ok(())
     }
 }
 
 impl ConnectionState {
-    fn connect(&mut self, me: ActorRef<ConnectionMsg>) {
-        let broker = Arc::clone(&self.args.broker);
+    /// Runs a request beside all others.
+    fn request(&mut self, me: &ActorRef<ConnectionMsg>, request: impl Future<Output = ()> + Send + 'static) {
+        let me = me.clone();
         self.requests.spawn(async move {
+            if AssertUnwindSafe(request).catch_unwind().await.is_err()
+                && me.cast(ConnectionMsg::Panicked).is_err()
+            {
+                tracing::debug!("the connection stopped before its request panicked");
+            }
+        });
+    }
+
+    fn connect(&mut self, me: &ActorRef<ConnectionMsg>) {
+        let (broker, answered) = (Arc::clone(&self.args.broker), me.clone());
+        self.request(me, async move {
             let result = broker.connect().await;
-            if me.cast(ConnectionMsg::Connected(result)).is_err() {
+            if answered.cast(ConnectionMsg::Connected(result)).is_err() {
                 tracing::debug!("the connection stopped while its session was opened");
             }
         });
@@ -136,7 +154,7 @@ impl ConnectionState {
         let (to, mut reports) = mpsc::unbounded_channel();
         self.args.broker.stream(to);
         let lines = Arc::clone(&self.args.lines);
-        self.requests.spawn(async move {
+        self.request(me, async move {
             while let Some(report) = reports.recv().await {
                 lines.execution.tell(ExecutionMsg::Reported(Box::new(report)));
             }
@@ -158,9 +176,9 @@ impl ConnectionState {
         }
     }
 
-    fn submit(&mut self, ticket: Ticket) {
+    fn submit(&mut self, me: &ActorRef<ConnectionMsg>, ticket: Ticket) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
-        self.requests.spawn(async move {
+        self.request(me, async move {
             let order = ticket.id;
             let sent = lines.shared.clock.stamp();
             let result = broker.submit(ticket).await;
@@ -175,27 +193,27 @@ impl ConnectionState {
         });
     }
 
-    fn cancel(&mut self, order: ClientOrderId) {
+    fn cancel(&mut self, me: &ActorRef<ConnectionMsg>, order: ClientOrderId) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
-        self.requests.spawn(async move {
+        self.request(me, async move {
             if let Err(error) = broker.cancel(order).await {
                 lines.execution.tell(ExecutionMsg::CancelFailed(order, error));
             }
         });
     }
 
-    fn look_up(&mut self, order: ClientOrderId) {
+    fn look_up(&mut self, me: &ActorRef<ConnectionMsg>, order: ClientOrderId) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
-        self.requests.spawn(async move {
+        self.request(me, async move {
             let result = broker.order(order).await.map(|found| found.map(Box::new));
             lines.execution.tell(ExecutionMsg::LookedUp(order, result));
         });
     }
 
-    fn poll(&mut self) {
+    fn poll(&mut self, me: &ActorRef<ConnectionMsg>) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         let connection = self.args.connection;
-        self.requests.spawn(async move {
+        self.request(me, async move {
             match broker.balance().await {
                 Ok(balance) => lines.risk.tell(RiskMsg::Balance(connection, balance)),
                 Err(error) => tracing::warn!(%connection, %error, "the balance is not known"),

@@ -9,7 +9,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, call_t};
 use crate::arrival::{Delivered, Delivery, Refused};
 use crate::domain::event::{Caller, Event, Fact, Scope};
 use crate::domain::ids::{ClientOrderId, UserId};
+use crate::domain::restart::backoff;
 use crate::domain::risk::Limits;
+use crate::domain::stages::Stamp;
 use crate::hub::{Attached, CloseReason, Hub, HubArgs, HubMsg};
 use crate::ledger::Ledger;
 use crate::ledger::projector::Watched;
@@ -435,6 +437,7 @@ struct TopState {
     router: Arc<Door<RouterMsg>>,
     feeds: crate::quote_feed::Feeds,
     children: Vec<(ractor::ActorId, Child)>,
+    failed: Vec<(Child, Stamp)>,
 }
 
 impl Actor for Top {
@@ -444,7 +447,13 @@ impl Actor for Top {
 
     async fn pre_start(&self, me: ActorRef<TopMsg>, args: TopArgs) -> Result<TopState, ActorProcessingErr> {
         let feeds = crate::quote_feed::Feeds::new(args.feeds);
-        let mut state = TopState { shared: args.shared, router: args.router, feeds, children: Vec::new() };
+        let mut state = TopState {
+            shared: args.shared,
+            router: args.router,
+            feeds,
+            children: Vec::new(),
+            failed: Vec::new(),
+        };
         for child in [Child::Hub, Child::Quotes, Child::Router] {
             state.spawn(&me, child).await?;
         }
@@ -479,9 +488,7 @@ impl Actor for Top {
         let (_, child) = state.children.swap_remove(at);
         tracing::error!(?child, why, "an actor failed and is restarted");
         metrics::counter!("trade_executor_actor_restarts_total", "actor" => child.name()).increment(1);
-        if me.cast(TopMsg::Restart(child)).is_err() {
-            return Err("the engine's supervisor is stopping".into());
-        }
+        me.send_after(state.pause_before(child), move || TopMsg::Restart(child));
         Ok(())
     }
 }
@@ -497,6 +504,16 @@ impl Child {
 }
 
 impl TopState {
+    /// Returns no pause for a first failure, and a growing one for those that follow it within ten seconds.
+    fn pause_before(&mut self, child: Child) -> Duration {
+        const RECENT_US: u64 = 10_000_000;
+        let now = self.shared.clock.stamp();
+        self.failed.retain(|(_, at)| now.since(*at) < RECENT_US);
+        let before = self.failed.iter().filter(|(failed, _)| *failed == child).count();
+        self.failed.push((child, now));
+        u32::try_from(before).ok().and_then(|before| before.checked_sub(1)).map_or(Duration::ZERO, backoff)
+    }
+
     async fn spawn(&mut self, me: &ActorRef<TopMsg>, child: Child) -> Result<(), ractor::SpawnErr> {
         let shared = &self.shared;
         let id = match child {

@@ -10,7 +10,6 @@ use crate::domain::event::Event;
 use crate::domain::ids::ConnectionId;
 use crate::domain::instrument::Symbol;
 use crate::domain::money::Price;
-use crate::domain::portfolio::summarize;
 use crate::domain::push::{Body, Push};
 use crate::domain::stages::{Stages, Stamp};
 use crate::domain::user::UserState;
@@ -128,12 +127,9 @@ impl PortfolioState {
             .iter()
             .map(|held| (held.clone(), price(held.connection, held.symbol)))
             .collect();
-        let balance = self.user.default_connection().and_then(|known| self.user.balances.get(&known.id));
-        let opening = self.user.opening.map(|(_, equity)| equity);
-        let summary =
-            summarize(balance, self.user.positions.iter(), self.user.realized(), opening, |symbol| {
-                positions.iter().find(|(held, _)| held.symbol == symbol).and_then(|(_, price)| *price)
-            });
+        let summary = self.user.summary(|symbol| {
+            positions.iter().find(|(held, _)| held.symbol == symbol).and_then(|(_, price)| *price)
+        });
         let body = Body::Portfolio { summary, positions };
         shared.hub.tell(HubMsg::Latest(Push { user: self.user.id, seq: 0, at: shared.clock.now(), body }));
     }

@@ -212,7 +212,14 @@ impl RouterState {
             answer(reply, Err(refused));
             return Ok(());
         }
-        let followers = self.shared.views.followers(source, None, 2)?;
+        let followers = match self.shared.views.followers(source, None, 2) {
+            Ok(followers) => followers,
+            Err(error) => {
+                tracing::error!(%error, "a source's followers cannot be read");
+                answer(reply, Err(Refused::Unavailable));
+                return Ok(());
+            }
+        };
         let signal = Signal {
             id: SignalId::new(uuid::Uuid::now_v7()),
             source,

@@ -19,7 +19,7 @@
 //! | `h` | [`Trading`] of everybody |
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -53,6 +53,8 @@ pub struct Progress {
     committed: AtomicU64,
     /// When the log was last found full, in microseconds of the monotonic time line; 0: it is not.
     full: AtomicU64,
+    /// Whether the index cannot be written or read at present.
+    index_failed: AtomicBool,
     applied: watch::Sender<u64>,
 }
 
@@ -60,7 +62,12 @@ impl Progress {
     /// Starts with both at `seq`.
     #[must_use]
     pub fn new(seq: u64) -> Self {
-        Self { committed: AtomicU64::new(seq), full: AtomicU64::new(0), applied: watch::Sender::new(seq) }
+        Self {
+            committed: AtomicU64::new(seq),
+            full: AtomicU64::new(0),
+            index_failed: AtomicBool::new(false),
+            applied: watch::Sender::new(seq),
+        }
     }
 
     /// Returns the last durable record.
@@ -81,6 +88,16 @@ impl Progress {
         const RETRY_US: u64 = 1_000_000;
         let full = self.full.load(Ordering::Acquire);
         full != 0 && now.since(Stamp(full)) < RETRY_US
+    }
+
+    /// Returns whether the index cannot be written or read at present.
+    #[must_use]
+    pub fn index_failed(&self) -> bool {
+        self.index_failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_index_failed(&self, failed: bool) {
+        self.index_failed.store(failed, Ordering::Release);
     }
 
     pub(crate) fn set_full(&self, at: Option<Stamp>) {

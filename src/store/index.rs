@@ -123,7 +123,8 @@ impl Inner {
     fn run(&self) {
         loop {
             let ring = self.bell.wait(WRITE_EVERY);
-            if let Err(error) = self.write() {
+            // sled fails for good once its own flushing failed, reads too: asked for here, before somebody needs one.
+            if let Err(error) = self.write().and_then(|()| stored(&self.db()?)) {
                 *self.failure() = Some(error);
             }
             if ring == Ring::Stop {

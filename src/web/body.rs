@@ -100,20 +100,44 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
         let detail = format!("the JSON is nested deeper than {DEPTH_MAX} levels; nothing was done");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "INVALID_JSON", detail));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        // The message names fields and kinds of values; for unknown fields also those that are known.
-        let (status, code) = match error.classify() {
-            serde_json::error::Category::Data => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_VALUE"),
-            serde_json::error::Category::Io
-            | serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
-        };
-        let problem = Problem::new(status, code, format!("{error}; nothing was done"));
-        match named_field(&error.to_string()) {
-            Some(pointer) => problem.at(pointer),
-            None => problem,
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut reader);
+    // What follows the value is none of it.
+    let ended = reader.end();
+    match read {
+        Ok(value) => ended.map(|()| value).map_err(|error| unreadable(&error, None)),
+        Err(error) => Err(unreadable(error.inner(), pointer(error.path()))),
+    }
+}
+
+/// Words why a body is not what was asked for; `at` is where reading stopped.
+fn unreadable(error: &serde_json::Error, at: Option<String>) -> Problem {
+    // The message names fields and kinds of values; for unknown fields also those that are known.
+    let (status, code) = match error.classify() {
+        serde_json::error::Category::Data => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_VALUE"),
+        serde_json::error::Category::Io
+        | serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
+    };
+    let problem = Problem::new(status, code, format!("{error}; nothing was done"));
+    match named_field(&error.to_string()).or(at.filter(|_| error.is_data())) {
+        Some(pointer) => problem.at(pointer),
+        None => problem,
+    }
+}
+
+/// Returns a place in a body as a JSON pointer; nothing for the body as a whole.
+fn pointer(path: &serde_path_to_error::Path) -> Option<String> {
+    use serde_path_to_error::Segment;
+    let steps = path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } | Segment::Enum { variant: key } => {
+            Some(key.replace('~', "~0").replace('/', "~1"))
         }
-    })
+        Segment::Unknown => None,
+    });
+    let pointer: String = steps.map(|step| format!("/{step}")).collect();
+    (!pointer.is_empty()).then_some(pointer)
 }
 
 /// Returns the field that an error message names, as a JSON pointer.

@@ -179,6 +179,7 @@ impl From<Refused> for Problem {
             Refused::UserBusy => (StatusCode::TOO_MANY_REQUESTS, "USER_BUSY", 1),
             Refused::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", 1),
             Refused::DiskFull => (StatusCode::SERVICE_UNAVAILABLE, "DISK_FULL", 30),
+            Refused::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", 5),
             Refused::Unanswered => (StatusCode::SERVICE_UNAVAILABLE, "UNANSWERED", 5),
         };
         Self::new(status, code, refused.to_string()).retry_after(wait)
@@ -242,6 +243,7 @@ mod tests {
             Refused::UserBusy,
             Refused::Overloaded,
             Refused::DiskFull,
+            Refused::Unavailable,
             Refused::Unanswered,
         ] {
             let answer = Problem::from(refused).answer("");

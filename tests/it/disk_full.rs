@@ -12,7 +12,7 @@ use crate::support::{Setup, wait_until};
 
 const DISK: &str = "size=24m";
 /// How long the disk stays full at most.
-const FULL: Duration = Duration::from_secs(15);
+const FULL: Duration = Duration::from_secs(5);
 
 /// A small disk of its own; taken away when dropped.
 #[derive(Debug)]
@@ -95,10 +95,7 @@ async fn a_full_disk_refuses_new_signals_and_loses_none() {
     let body = next();
     let signal = api.insist(&body).await.str("signal_id").to_owned();
     told.push(signal.clone());
-    wait_until("the order to be filled", || async {
-        api.trade_of(&signal).await.is_some_and(|trade| trade["status"] == "filled")
-    })
-    .await;
+    api.settled(&signal, "filled").await;
     assert_eq!(log::count(&server.data, "USER_SUSPENDED"), 0, "a full disk is nobody's fault");
     server.assert_log_is_whole();
     server.restart().await;
@@ -109,5 +106,5 @@ async fn a_full_disk_refuses_new_signals_and_loses_none() {
     .await;
     server.stop().await;
     server.assert_log_is_whole();
-    Story::read(&server.data).assert_nothing_lost_or_doubled(told.iter().map(String::as_str));
+    Story::read(&server.data).assert_all_is_settled(told.iter().map(String::as_str));
 }

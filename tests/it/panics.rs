@@ -87,7 +87,7 @@ async fn survives(place: &str) {
     told.extend(ada_told.into_iter().chain(bob_told));
     watching.close().await;
     let (data, _kept) = program.stop().await;
-    Story::read(&data).assert_nothing_lost_or_doubled(told.iter().map(String::as_str));
+    Story::read(&data).assert_all_is_settled(told.iter().map(String::as_str));
 }
 
 macro_rules! survives {

@@ -15,7 +15,8 @@ async fn a_stop_under_load_keeps_every_acknowledged_signal() {
     let people = server.owner().users(CLIENTS).await;
     let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = people
-        .into_iter()
+        .iter()
+        .cloned()
         .map(|api| {
             let (over, answered) = (Arc::clone(&over), Arc::clone(&answered));
             tokio::spawn(async move {
@@ -50,6 +51,20 @@ async fn a_stop_under_load_keeps_every_acknowledged_signal() {
     let verified = server.run(&["audit", "verify", "--json"]);
     let said: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!(said["proven_to"], said["records"], "the head was signed at the end: {said}");
+
+    // Orders that were on their way to the broker are taken up at the next start.
+    server.start_again().await;
+    for api in &people {
+        wait_until("every order to have ended", || async {
+            let trades = api.trades().await;
+            trades
+                .iter()
+                .all(|trade| matches!(trade["status"].as_str(), Some("filled" | "rejected" | "expired")))
+        })
+        .await;
+    }
+    server.stop().await;
+    Story::read(&server.data).assert_all_is_settled(told.iter().map(String::as_str));
 }
 
 #[tokio::test]

@@ -201,7 +201,7 @@ impl PaperAccount {
         terms: &Terms,
         now: DateTime<Utc>,
     ) -> Balance {
-        let headroom = self.headroom(price_of, terms);
+        let headroom = self.headroom(price_of, terms) + self.reserved(price_of);
         let buying_power = if headroom > Money::ZERO { headroom } else { Money::ZERO };
         Balance { cash: self.cash, equity: self.equity(price_of), buying_power, at: now }
     }

@@ -14,7 +14,10 @@ pub struct Balance {
     pub cash: Money,
     /// Cash and positions at market.
     pub equity: Money,
-    /// What new orders may cost.
+    /// What orders may cost altogether, before what our open ones hold back.
+    ///
+    /// A venue that has taken them off already has them added again by its adapter: Risk takes them off itself,
+    /// and must not do so twice.
     pub buying_power: Money,
     /// When the broker said so.
     pub at: DateTime<Utc>,
@@ -58,10 +61,11 @@ pub struct Summary {
 
 /// Adds an account up at the latest prices; a position without a price counts at cost.
 ///
-/// Cash comes from the broker; the change of the positions' value since then is added to equity and buying power.
+/// Cash comes from the broker; what open orders hold back (`reserved`) is taken off buying power.
 #[must_use]
 pub fn summarize<'a>(
     balance: Option<&Balance>,
+    reserved: Money,
     positions: impl Iterator<Item = &'a Position>,
     realized: Money,
     opening_equity: Option<Money>,
@@ -82,7 +86,7 @@ pub fn summarize<'a>(
     Summary {
         cash,
         equity,
-        buying_power: balance.map_or(Money::ZERO, |balance| balance.buying_power),
+        buying_power: balance.map_or(Money::ZERO, |balance| balance.buying_power - reserved),
         positions_value: value,
         unrealized,
         realized,

@@ -10,7 +10,7 @@ use super::ids::{ClientOrderId, ConnectionId, UserId};
 use super::instrument::Symbol;
 use super::money::{Money, Net, Price, Quantity};
 use super::order::{Mode, OrderStep, Ticket};
-use super::portfolio::Balance;
+use super::portfolio::{Balance, Summary, summarize};
 use super::position::Position;
 use super::risk::{Decision, Limits};
 
@@ -196,6 +196,17 @@ impl UserState {
     #[must_use]
     pub fn realized(&self) -> Money {
         self.realized.unwrap_or(Money::ZERO)
+    }
+
+    /// Returns the totals of the default account at the latest prices.
+    #[must_use]
+    pub fn summary(&self, price_of: impl FnMut(Symbol) -> Option<Price>) -> Summary {
+        let account = self.default_connection().map(|known| known.id);
+        let balance = account.and_then(|id| self.balances.get(&id));
+        let working = self.working.values().filter(|working| Some(working.connection) == account);
+        let reserved = working.map(Working::reserved).sum();
+        let opening = self.opening.map(|(_, equity)| equity);
+        summarize(balance, reserved, self.positions.iter(), self.realized(), opening, price_of)
     }
 
     /// Folds one event of this user.

@@ -10,7 +10,7 @@ use crate::domain::event::Committed;
 use crate::domain::ids::UserId;
 use crate::domain::push::Push;
 use crate::ports::log::{LogError, Records};
-use crate::ports::store::{Store, StoreError};
+use crate::ports::store::{RowBatch, Store, StoreError};
 use crate::views::Progress;
 
 /// Users whose screens are connected: only for them are messages made.
@@ -88,6 +88,7 @@ impl Projector {
         let applied = catch_up(&self.read, &self.store, &mut |_| {})?;
         self.queue.retain(|committed| committed.seq > applied);
         self.failed = false;
+        self.progress.set_index_failed(false);
         self.progress.advance_applied(applied);
         tracing::info!(applied, "the index is back");
         Ok(())
@@ -103,12 +104,14 @@ impl Projector {
         if let Err(error) = self.write() {
             tracing::error!(%error, "the index cannot be written; it stays behind the log until it can");
             self.failed = true;
+            self.progress.set_index_failed(true);
         }
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
         if self.queue.is_empty() {
-            return Ok(());
+            // Nothing to write, and still a word on whether it could be.
+            return self.store.apply(RowBatch { rows: Vec::new(), applied: self.store.applied()? });
         }
         let started = Instant::now();
         let mut projection = Projection::new(Arc::clone(&self.store));

@@ -3,8 +3,8 @@
 import { byId, h, keyedList, play, setAttribute, setText } from "./dom.js";
 import { ago, fullTime, orderLine, price, quantity, statusLabel, statusTone, words } from "./format.js";
 
-const TONES = { accepted: "good", rejected: "bad", duplicate: "quiet", pending: "busy" };
-const OUTCOMES = { accepted: "Accepted", rejected: "Refused", duplicate: "Repeat", pending: "Working" };
+const TONES = { accepted: "good", rejected: "bad", refused: "bad", duplicate: "quiet", pending: "busy" };
+const OUTCOMES = { accepted: "Accepted", rejected: "Refused", refused: "Unreadable", duplicate: "Repeat", pending: "Working" };
 
 /** Makes the feed; the returned function draws a state, `open(tradeId)` follows a signal to its order. */
 export function signalsView(open) {

@@ -1,7 +1,7 @@
 //! Whether the process lives, whether it takes signals, and the description of the API.
 
 use serde::Serialize;
-use trade_actors::engine::Readiness;
+use trade_actors::engine::{Engine, Readiness};
 use utoipa::ToSchema;
 use warp::http::StatusCode;
 
@@ -12,7 +12,7 @@ use crate::web::problem::Problem;
 /// How the process is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// `starting`, `ok` or `stopping`.
+    /// `starting`, `ok`, `degraded` (a part fails; signals may be refused) or `stopping`.
     #[schema(example = "ok")]
     status: &'static str,
     version: &'static str,
@@ -50,10 +50,17 @@ pub(crate) async fn openapi(call: Call) -> Result<Answer, Problem> {
     ok(&document(&call.edge.base_url))
 }
 
+/// Whether the disk is full or the index fails.
+fn is_degraded(engine: &Engine) -> bool {
+    let progress = engine.views().progress();
+    progress.index_failed() || progress.is_full(engine.clock().stamp())
+}
+
 fn health(call: &Call) -> Health {
     let engine = call.edge.web.engine.get();
     let status = match engine.map(|engine| engine.readiness()) {
         None | Some(Readiness::Starting) => "starting",
+        Some(Readiness::Ready) if engine.is_some_and(is_degraded) => "degraded",
         Some(Readiness::Ready) => "ok",
         Some(Readiness::Draining) => "stopping",
     };

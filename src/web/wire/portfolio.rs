@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use trade_actors::domain::money::Price;
-use trade_actors::domain::portfolio::{self, Summary, summarize};
+use trade_actors::domain::portfolio::{self, Summary};
 use trade_actors::domain::position;
 use trade_actors::domain::user::UserState;
 use trade_actors::ports::market::Market;
@@ -109,10 +109,7 @@ impl Portfolio {
     /// Adds a user's account up at the latest prices.
     #[must_use]
     pub(crate) fn now(user: &UserState, market: &dyn Market, now: DateTime<Utc>) -> Self {
-        let balance = user.default_connection().and_then(|known| user.balances.get(&known.id));
-        let opening = user.opening.map(|(_, equity)| equity);
-        let price = |symbol| market.quote(symbol).map(|quote| quote.price);
-        Self::of(&summarize(balance, user.positions.iter(), user.realized(), opening, price), now)
+        Self::of(&user.summary(|symbol| Some(market.quote(symbol)?.price)), now)
     }
 }
 

@@ -114,6 +114,15 @@ impl Api {
         .await
     }
 
+    /// Reads what is there, as a client does that is told to come again.
+    pub(crate) async fn read(&self, path: &str) -> Value {
+        wait_or_say(path, || async {
+            let answer = self.get(path).await;
+            if answer.status == 503 { Err(format!(": {}", answer.text)) } else { Ok(answer.expect(200)) }
+        })
+        .await
+    }
+
     /// Returns a list in full, page by page.
     pub(crate) async fn all(&self, path: &str) -> Vec<Value> {
         let mut items = Vec::new();
@@ -121,7 +130,7 @@ impl Api {
         loop {
             let join = if path.contains('?') { '&' } else { '?' };
             let from = cursor.map(|cursor: String| format!("&cursor={cursor}")).unwrap_or_default();
-            let page = self.get(&format!("{path}{join}limit=100{from}")).await.expect(200);
+            let page = self.read(&format!("{path}{join}limit=100{from}")).await;
             items.extend(page["items"].as_array().unwrap().iter().cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = Some(next.to_owned()),
@@ -136,7 +145,7 @@ impl Api {
 
     /// Returns cash, equity and buying power.
     pub(crate) async fn portfolio(&self) -> Value {
-        self.get("/api/v1/portfolio").await.expect(200)["portfolio"].clone()
+        self.read("/api/v1/portfolio").await["portfolio"].clone()
     }
 
     /// Returns the trade that a signal became.

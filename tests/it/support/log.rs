@@ -125,6 +125,12 @@ impl Story {
             self.booked.keys().all(|order| approved.contains(&order)),
             "the broker has an order we do not know"
         );
+    }
+
+    /// Asserts the same, and that every fill in the broker's book is in our positions, once no order is open.
+    #[track_caller]
+    pub(crate) fn assert_all_is_settled<'a>(&self, acknowledged: impl IntoIterator<Item = &'a str>) {
+        self.assert_nothing_lost_or_doubled(acknowledged);
         assert_eq!(self.held, self.book, "our positions and the broker's book differ");
     }
 
