@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Much is allocated on the way of a signal, by many threads; and a user put to sleep gives the memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     trade_executor::cli::main()
 }

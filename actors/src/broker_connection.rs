@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::domain::ids::{ClientOrderId, ConnectionId};
@@ -151,14 +150,12 @@ impl ConnectionState {
             }
         };
         self.attempts = 0;
-        let (to, mut reports) = mpsc::unbounded_channel();
-        self.args.broker.stream(to);
-        let lines = Arc::clone(&self.args.lines);
-        self.request(me, async move {
-            while let Some(report) = reports.recv().await {
+        let lines = Arc::downgrade(&self.args.lines);
+        self.args.broker.stream(Box::new(move |report| {
+            if let Some(lines) = lines.upgrade() {
                 lines.execution.tell(ExecutionMsg::Reported(Box::new(report)));
             }
-        });
+        }));
         self.announce(me, balance);
         me.send_after(POLL, || ConnectionMsg::Poll);
     }

@@ -147,10 +147,10 @@ impl Actor for Execution {
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             ExecutionMsg::Decided(arrival, verdict, again) => state.decided(&arrival, *verdict, again).await,
-            ExecutionMsg::Connected(account) => state.connected(*account).await,
+            ExecutionMsg::Connected(account) => Box::pin(state.connected(*account)).await,
             ExecutionMsg::Answered(answer) => state.answered(&me, *answer).await,
             ExecutionMsg::Reported(report) => state.report(&report, Stages::default()).await,
-            ExecutionMsg::LookedUp(order, result) => state.looked_up(&me, order, result).await,
+            ExecutionMsg::LookedUp(order, result) => Box::pin(state.looked_up(&me, order, result)).await,
             ExecutionMsg::LookUp(order) => {
                 state.look_up(order);
                 Ok(())
@@ -161,7 +161,7 @@ impl Actor for Execution {
                 }
                 Ok(())
             }
-            ExecutionMsg::Cancel(order, reason) => state.cancel(order, reason).await,
+            ExecutionMsg::Cancel(order, reason) => Box::pin(state.cancel(order, reason)).await,
             ExecutionMsg::CancelEntries(reason) => {
                 for order in state.book.open_entries() {
                     state.cancel(order, reason.clone()).await?;

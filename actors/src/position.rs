@@ -58,6 +58,8 @@ impl Actor for Position {
         fault::point("position");
         match msg {
             PositionMsg::Changed(held) => state.held = held,
+            // Flat ones live on for a while, in case the strategy comes back.
+            PositionMsg::Price(_) if state.held.net.is_flat() => {}
             PositionMsg::Price(price) => {
                 let (connection, symbol) = (state.held.connection, state.held.symbol);
                 state.lines.portfolio.tell(PortfolioMsg::Marked(connection, symbol, price));

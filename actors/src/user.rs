@@ -156,18 +156,19 @@ impl Actor for User {
         if !matches!(msg, UserMsg::Quiet) {
             state.busy_at = state.args.shared.clock.stamp();
         }
+        // Boxed where it is not every signal's way: an actor holds room for its largest future as long as it lives.
         match msg {
-            UserMsg::Load => state.load(&me).await?,
+            UserMsg::Load => Box::pin(state.load(&me)).await?,
             UserMsg::Signal(arrival, again) => state.signal(arrival, again).await?,
             UserMsg::Command(command, reply) => {
-                let result = state.command(command).await;
+                let result = Box::pin(state.command(command)).await;
                 if reply.send(result).is_err() {
                     tracing::debug!("nobody waited for a command's answer");
                 }
             }
             UserMsg::Connected(connection, balance) => {
                 state.family.tell_risk(RiskMsg::Balance(connection, balance));
-                state.run().await?;
+                Box::pin(state.run()).await?;
             }
             UserMsg::Facts(events) => {
                 let now = state.args.shared.clock.now();
@@ -175,13 +176,13 @@ impl Actor for User {
                     for event in &*events {
                         user.apply(event, now);
                     }
-                    state.family.follow(user, &events).await?;
+                    Box::pin(state.family.follow(user, &events)).await?;
                 }
             }
-            UserMsg::Impatient => state.acknowledge_waiting().await,
+            UserMsg::Impatient => Box::pin(state.acknowledge_waiting()).await,
             UserMsg::Reconnect(connection) => {
                 if let Some(user) = state.phase.user() {
-                    state.family.connect(user, connection).await?;
+                    Box::pin(state.family.connect(user, connection)).await?;
                 }
             }
             UserMsg::HaltedByOperator => state
@@ -209,14 +210,14 @@ impl Actor for User {
         metrics::counter!("trade_executor_actor_restarts_total", "actor" => kin.name()).increment(1);
         if state.failures.count(state.args.shared.clock.stamp()) == Verdict::Suspend {
             state.failures.clear();
-            state.suspend(kin.name()).await?;
+            Box::pin(state.suspend(kin.name())).await?;
         }
         match kin {
-            family::Kin::Deciding => state.rebuild(&me).await?,
+            family::Kin::Deciding => Box::pin(state.rebuild(&me)).await?,
             family::Kin::Connection(connection) => state.family.reconnect_later(connection),
             family::Kin::Position(..) | family::Kin::Portfolio => {
                 if let Some(user) = state.phase.user() {
-                    state.family.restart(kin, user).await?;
+                    Box::pin(state.family.restart(kin, user)).await?;
                 }
             }
         }
@@ -409,6 +410,9 @@ impl State {
     }
 
     fn look_for_work(&mut self, me: &ActorRef<UserMsg>) {
+        if let Some(user) = self.phase.user() {
+            self.family.stop_flat(user);
+        }
         let shared = &self.args.shared;
         let quiet_us = shared.clock.stamp().since(self.busy_at);
         let quiet = u128::from(quiet_us) >= shared.passivate_after.as_micros();

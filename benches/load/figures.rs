@@ -56,9 +56,12 @@ impl fmt::Display for Runs {
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if size >= 10_000.0 {
-        let text = format!("{value:.0}");
-        let (head, tail) = text.split_at(text.len() - 3);
-        return format!("{head},{tail}");
+        let mut text = format!("{value:.0}");
+        let digits = text.len();
+        for place in (1..digits).filter(|place| (digits - place).is_multiple_of(3)).rev() {
+            text.insert(place, ',');
+        }
+        return text.replacen("-,", "-", 1);
     }
     if size >= 100.0 {
         format!("{value:.0}")

@@ -56,9 +56,11 @@ pub(crate) fn cpu_s(pid: u32) -> anyhow::Result<f64> {
     Ok(ticks.sum::<f64>() / TICKS)
 }
 
-/// Returns how many bytes a process caused to be written to the disk until now.
+/// Returns how many bytes a process handed to write calls until now.
+///
+/// What the kernel calls written counts a whole large page for every few bytes that change in it.
 pub(crate) fn written(pid: u32) -> anyhow::Result<f64> {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).context("the process is gone")?;
-    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar:"));
     line.and_then(|bytes| bytes.trim().parse().ok()).context("the process tells no writes")
 }

@@ -52,13 +52,14 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
         bail!("three sizes were measured")
     };
     for (users, at) in [(one, none), (fewer, some), (more, all)] {
-        section.row(Row::new(format!("{users} users asleep"), "MiB", scaled(&at.asleep, MIB)));
+        let users = if *users > 1.0 { format!("{users} users") } else { "1 user".to_owned() };
+        section.row(Row::new(format!("{users} asleep"), "MiB", scaled(&at.asleep, MIB)));
         section.row(Row::new(
-            format!("{users} users asleep, cache of 1 MiB"),
+            format!("{users} asleep, cache of 1 MiB"),
             "MiB",
             scaled(&at.asleep_small_cache, MIB),
         ));
-        section.row(Row::new(format!("{users} users: until signals are taken"), "s", at.start_s.clone()));
+        section.row(Row::new(format!("{users}: until signals are taken"), "s", at.start_s.clone()));
     }
     let slope =
         |upper: &Runs, lower: &Runs, users: f64| Runs::from_iter([(upper.median() - lower.median()) / users]);

@@ -100,7 +100,7 @@ impl Server {
         machine::cpu_s(self.child.id())
     }
 
-    /// Returns how many bytes it caused to be written to the disk until now.
+    /// Returns how many bytes it handed to write calls until now: log, index and answers.
     pub(crate) fn written(&self) -> anyhow::Result<f64> {
         machine::written(self.child.id())
     }

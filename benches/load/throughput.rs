@@ -100,7 +100,7 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
         section.row(Row::new(format!("{name}: load's processor time a signal"), "µs", of(&|o| o.client_us)));
         section.row(Row::new(format!("{name}: records a signal"), "", of(&|o| o.records)));
         let written = of(&|o| o.written_bytes / 1024.0);
-        section.row(Row::new(format!("{name}: written to the disk a signal"), "KiB", written));
+        section.row(Row::new(format!("{name}: written a signal, log, index and answers"), "KiB", written));
         section.row(Row::new(format!("{name}: until the last order is done"), "s", of(&|o| o.drain_s)));
     }
     Ok(section)

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 use trade_actors::domain::event::{Event, Fact};
 use trade_actors::domain::ids::{ClientOrderId, ConnectionId, UserId};
@@ -23,7 +23,7 @@ use trade_actors::domain::paper::Terms;
 use trade_actors::domain::portfolio::Balance;
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, Refusal, RefusalCode};
-use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
+use trade_actors::ports::broker::{Broker, BrokerError, Brokers, Listener, UnknownBroker};
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::journal::{CommitError, Journal};
 use trade_actors::ports::market::Market;
@@ -120,6 +120,15 @@ impl Brokers for PaperBrokers {
     }
 }
 
+/// Whoever hears of what happens later.
+struct Hearing(Listener);
+
+impl std::fmt::Debug for Hearing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hearing")
+    }
+}
+
 /// One account at the paper broker.
 ///
 /// Every execution is committed to the log before it is answered or told. The account listens to prices only while
@@ -131,7 +140,7 @@ pub struct PaperBroker {
     user: UserId,
     connection: ConnectionId,
     desk: AsyncMutex<Desk>,
-    listener: Mutex<Option<mpsc::UnboundedSender<OrderReport>>>,
+    listener: Mutex<Option<Hearing>>,
 }
 
 impl PaperBroker {
@@ -284,9 +293,8 @@ impl PaperBroker {
     }
 
     fn send(&self, report: OrderReport) {
-        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        if listener.as_ref().is_some_and(|to| to.send(report).is_err()) {
-            *listener = None;
+        if let Some(Hearing(hear)) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
+            hear(report);
         }
     }
 
@@ -360,7 +368,7 @@ impl Broker for PaperBroker {
         Box::pin(async move { Ok(self.desk().await?.account(self.connection).positions.clone()) })
     }
 
-    fn stream(&self, to: mpsc::UnboundedSender<OrderReport>) {
-        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
+    fn stream(&self, to: Listener) {
+        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(Hearing(to));
     }
 }

@@ -1,6 +1,6 @@
 //! The index of the log in sled: disposable, so it is never synced on the way of an order.
 //!
-//! Rows are readable the moment they are applied, from memory, and written to sled together, about once a second: a row
+//! Rows are readable the moment they are applied, from memory, and written to sled together, every few seconds: a row
 //! that changes a hundred times is written once, and the disk is left to the log. What a crash loses follows from the log.
 
 mod overlay;
@@ -19,10 +19,10 @@ use trade_actors::ports::store::{Key, RowBatch, Store, StoreError, Value};
 /// Where `applied` is kept, in the tree of the rows so that one batch holds both.
 const APPLIED: &[u8] = b"\0trade-executor/applied";
 /// The index may lose its newest rows, the log has them; a rare flush leaves the disk to the log.
-const FLUSH_EVERY_MS: u64 = 2_000;
+const FLUSH_EVERY_MS: u64 = 5_000;
 
 /// How long rows wait in memory.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
+const WRITE_EVERY: Duration = Duration::from_secs(5);
 /// How many bytes of them wait at most.
 const WAITING_MAX: usize = 8 << 20;
 

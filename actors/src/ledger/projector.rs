@@ -1,7 +1,7 @@
 //! Keeps the index behind the log, on a thread of its own, and tells the screens what the log holds.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 
@@ -12,6 +12,9 @@ use crate::domain::push::Push;
 use crate::ports::log::{LogError, Records};
 use crate::ports::store::{RowBatch, Store, StoreError};
 use crate::views::Progress;
+
+/// How long events are gathered: what an order's steps change within it is folded and encoded once.
+const GATHER: Duration = Duration::from_millis(8);
 
 /// Users whose screens are connected: only for them are messages made.
 #[derive(Debug, Default)]
@@ -143,7 +146,7 @@ impl Actor for Projector {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(usize::MAX >> 4);
         // A failed write is tried again even when nothing new arrives.
-        ctx.run_interval(std::time::Duration::from_secs(1), |projector, _| projector.flush());
+        ctx.run_interval(Duration::from_secs(1), |projector, _| projector.flush());
     }
 }
 
@@ -157,7 +160,7 @@ impl Handler<Apply> for Projector {
         // While the index is broken only the clock tries again.
         if !self.scheduled && !self.failed {
             self.scheduled = true;
-            ctx.notify(Flush);
+            ctx.notify_later(Flush, GATHER);
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 
 use crate::domain::ids::{ClientOrderId, ConnectionId, UserId};
 use crate::domain::order::{Mode, Ticket};
@@ -27,6 +26,9 @@ pub enum BrokerError {
     #[error(transparent)]
     Refused(Refusal),
 }
+
+/// Hears reports; returns at once.
+pub type Listener = Box<dyn Fn(OrderReport) + Send + Sync>;
 
 /// One account at one broker.
 pub trait Broker: Send + Sync + std::fmt::Debug {
@@ -79,8 +81,8 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// See [`BrokerError`]; a failed query is not "flat".
     fn positions(&self) -> BoxFuture<'_, Result<Vec<Position>, BrokerError>>;
 
-    /// Sends every later report of this account to `to`; a second call replaces the first.
-    fn stream(&self, to: mpsc::UnboundedSender<OrderReport>);
+    /// Tells `to` every later report of this account; a second call replaces the first.
+    fn stream(&self, to: Listener);
 }
 
 /// Opens broker accounts.

@@ -170,16 +170,11 @@ impl Family {
         for event in &**events {
             let Event::PositionChanged { position, .. } = event else { continue };
             let key = (position.connection, position.symbol);
-            if position.net.is_flat() {
-                if let Some(actor) = self.positions.remove(&key) {
-                    self.members.retain(|(id, _)| *id != actor.get_id());
-                    actor.stop(None);
-                }
-            } else if let Some(actor) = self.positions.get(&key) {
+            if let Some(actor) = self.positions.get(&key) {
                 if actor.cast(PositionMsg::Changed(position.clone())).is_err() {
                     tracing::debug!("the position's actor is restarting");
                 }
-            } else {
+            } else if !position.net.is_flat() {
                 self.watch(position).await?;
             }
         }
@@ -203,6 +198,19 @@ impl Family {
             Kin::Portfolio => self.total(user).await,
             Kin::Deciding | Kin::Connection(_) => Ok(()),
         }
+    }
+
+    /// Stops the actors of positions that are flat. Not at once: a strategy is often back in a moment.
+    pub(super) fn stop_flat(&mut self, user: &UserState) {
+        let members = &mut self.members;
+        self.positions.retain(|(connection, symbol), actor| {
+            let open = user.position(*connection, *symbol).is_some();
+            if !open {
+                members.retain(|(id, _)| *id != actor.get_id());
+                actor.stop(None);
+            }
+            open
+        });
     }
 
     pub(super) fn tell_risk(&self, msg: RiskMsg) {

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use rust_decimal::Decimal;
-use tokio::sync::{Semaphore, mpsc::UnboundedReceiver};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use uuid::Uuid;
 
 use super::*;
@@ -165,7 +166,9 @@ fn money(units: i64) -> Money {
 
 fn listen(account: &Arc<dyn Broker>) -> UnboundedReceiver<OrderReport> {
     let (to, reports) = mpsc::unbounded_channel();
-    account.stream(to);
+    account.stream(Box::new(move |report| {
+        drop(to.send(report));
+    }));
     reports
 }
 

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 
 use trade_actors::domain::ids::{ClientOrderId, ConnectionId, UserId};
 use trade_actors::domain::order::{Mode, Ticket};
 use trade_actors::domain::portfolio::Balance;
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, Refusal};
-use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
+use trade_actors::ports::broker::{Broker, BrokerError, Brokers, Listener, UnknownBroker};
 
 /// What happens to one submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,7 +164,7 @@ impl Broker for Flaky {
         self.behind.positions()
     }
 
-    fn stream(&self, to: mpsc::UnboundedSender<OrderReport>) {
+    fn stream(&self, to: Listener) {
         self.behind.stream(to);
     }
 }
