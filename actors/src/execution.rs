@@ -278,7 +278,13 @@ impl ExecutionState {
         self.connections.insert(connection, account);
         // What was sent while nobody could hear the answer, or was never sent at all, is found out now.
         for order in self.book.open_at(connection) {
-            self.look_up(order);
+            let canceling =
+                self.book.order(order).is_some_and(|order| order.status == OrderStatus::PendingCancel);
+            if canceling {
+                self.tell_broker(connection, ConnectionMsg::Cancel(order));
+            } else {
+                self.look_up(order);
+            }
         }
         if self.book.balance(connection).is_none_or(|known| known.cash != balance.cash) {
             self.record(vec![Event::BalanceSeen { connection, balance }]).await?;

@@ -74,6 +74,8 @@ async fn screens_are_told_who_halted_and_why() {
     let server = Setup::new().start().await;
     let api = server.owner();
     let mut screen = Socket::open(&api).await;
+    // What happens before the full state is sent is part of that state.
+    screen.next_of("state.sync").await;
     api.post("/api/v1/kill-switch", &json!({ "active": true, "reason": "fire drill" })).await.expect(200);
     let halted = screen.next_of("risk.halted").await;
     assert_eq!((&halted["data"]["scope"], &halted["data"]["reason"]), (&"user".into(), &"fire drill".into()));

@@ -59,13 +59,19 @@ impl Socket {
 
     /// Returns the next envelope of a type; others are passed over.
     pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
-        loop {
-            let envelope =
-                self.next().await.unwrap_or_else(|code| panic!("closed with {code} before a {kind} came"));
-            if envelope["type"] == kind {
-                return envelope;
+        let search = async {
+            loop {
+                let envelope = self
+                    .next()
+                    .await
+                    .unwrap_or_else(|code| panic!("closed with {code} before a {kind} came"));
+                if envelope["type"] == kind {
+                    return envelope;
+                }
             }
-        }
+        };
+        // Prices and totals go on coming, so each single message being in time is not enough.
+        tokio::time::timeout(DEADLINE, search).await.unwrap_or_else(|_| panic!("no {kind} came in time"))
     }
 
     /// Returns the envelopes up to and with the first for which `last` holds.

