@@ -21,10 +21,11 @@ where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
+    let mut stream = std::pin::pin!(stream);
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+        discard(stream).await;
         return Err(Problem::too_large(limit));
     }
-    let mut stream = std::pin::pin!(stream);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
@@ -34,6 +35,7 @@ where
         };
         let Some(mut chunk) = chunk else { break };
         if first.len() + all.len() + chunk.remaining() > limit {
+            discard(stream).await;
             return Err(Problem::too_large(limit));
         }
         // Nearly every body is one chunk, and that one is not copied.
@@ -45,6 +47,22 @@ where
         }
     }
     Ok(if first.is_empty() { all.freeze() } else { first })
+}
+
+/// Reads on without keeping anything: a client that is still sending when the answer comes sees a broken connection
+/// instead of the answer.
+async fn discard<S, B, E>(mut stream: std::pin::Pin<&mut S>)
+where
+    S: Stream<Item = Result<B, E>>,
+    B: Buf,
+{
+    const MOST: usize = 4 << 20;
+    let mut seen = 0_usize;
+    while seen < MOST
+        && let Ok(Some(chunk)) = stream.try_next().await
+    {
+        seen = seen.saturating_add(chunk.remaining());
+    }
 }
 
 /// Waits for a body for at most half the time a request may take, so that its handler has the other half.

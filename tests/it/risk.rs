@@ -25,6 +25,7 @@ async fn a_signal_too_large_for_the_account_is_reduced_to_its_share() {
     let server = small_account(10_000).await;
     let api = server.owner();
     let mut screen = Socket::open(&api).await;
+    screen.next_of("state.sync").await;
     let signal = api.signal(&order("big", "AAPL", "buy", "100")).await.expect(202);
     let trade = api.settled(signal["signal_id"].as_str().unwrap(), "filled").await;
     assert_eq!((&trade["quantity"], &trade["filled_quantity"]), (&"5".into(), &"5".into()), "{trade}");
