@@ -1,6 +1,7 @@
 //! All that is true without a computer: values and the rules between them.
 
 pub mod calendar;
+mod canonical;
 pub mod event;
 pub mod execution;
 pub mod feed;

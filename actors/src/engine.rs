@@ -1,6 +1,6 @@
 //! The top of the actor tree, and the door through which edges enter it.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ use crate::domain::ids::{ClientOrderId, UserId};
 use crate::domain::restart::backoff;
 use crate::domain::risk::Limits;
 use crate::domain::stages::Stamp;
-use crate::hub::{Attached, CloseReason, Hub, HubArgs, HubMsg};
+use crate::hub::{Attached, Hub, HubArgs, HubMsg};
+use crate::kill_switch::KillSwitch;
 use crate::ledger::Ledger;
 use crate::ledger::projector::Watched;
+use crate::meters::Meters;
 use crate::ports::broker::Brokers;
 use crate::ports::clock::Clock;
 use crate::ports::journal::{CommitError, Journal, Receipt};
@@ -98,7 +100,9 @@ pub struct Shared {
     /// After how long without work a user's actors are stopped.
     pub passivate_after: Duration,
     /// Everybody's kill switch.
-    pub halt: GlobalHalt,
+    pub halt: KillSwitch,
+    /// What is measured of every signal.
+    pub meters: Meters,
     /// The hub as it is now.
     pub hub: Door<HubMsg>,
     /// The price feed as it is now.
@@ -135,29 +139,6 @@ impl<M: ractor::Message> Door<M> {
     }
 }
 
-/// Everybody's kill switch; the log holds it, this is its copy for the rules.
-#[derive(Debug, Default)]
-pub struct GlobalHalt {
-    on: AtomicBool,
-    reason: RwLock<String>,
-}
-
-impl GlobalHalt {
-    /// Returns why trading is stopped for everybody, if it is.
-    #[must_use]
-    pub fn reason(&self) -> Option<String> {
-        let on = self.on.load(Ordering::Acquire);
-        on.then(|| self.reason.read().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-
-    pub(crate) fn set(&self, reason: Option<&str>) {
-        if let Some(reason) = reason {
-            reason.clone_into(&mut self.reason.write().unwrap_or_else(PoisonError::into_inner));
-        }
-        self.on.store(reason.is_some(), Ordering::Release);
-    }
-}
-
 /// The engine's door. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -184,7 +165,8 @@ impl Engine {
             clock,
             admission,
             passivate_after,
-            halt: GlobalHalt::default(),
+            halt: KillSwitch::default(),
+            meters: Meters::default(),
             hub: Door::default(),
             quotes: Door::default(),
         });
@@ -223,7 +205,7 @@ impl Engine {
 
     /// Returns why trading is stopped for everybody, if it is.
     #[must_use]
-    pub fn global_halt(&self) -> Option<String> {
+    pub fn global_halt(&self) -> Option<Arc<str>> {
         self.shared.halt.reason()
     }
 
@@ -296,16 +278,18 @@ impl Engine {
         by: String,
         caller: Caller,
     ) -> Result<(), CommitError> {
-        let event = match &halt {
+        let Shared { ledger, halt: switch, .. } = &*self.shared;
+        let commit = |event| ledger.commit(vec![Fact::by(None, event, &caller)]);
+        let queued = match &halt {
             Some(reason) => {
-                self.shared.halt.set(Some(reason));
-                Event::TradingHalted { scope: Scope::Global, by, reason: reason.clone() }
+                let event = Event::TradingHalted { scope: Scope::Global, by, reason: reason.clone() };
+                switch.stop(reason, || commit(event))
             }
-            None => Event::TradingResumed { scope: Scope::Global, by },
+            None => commit(Event::TradingResumed { scope: Scope::Global, by }),
         };
-        self.commit(vec![Fact::by(None, event, &caller)]).await?;
+        queued.await?;
         if halt.is_none() {
-            self.shared.halt.set(None);
+            switch.set(None);
         } else if let Some(router) = self.router.get()
             && router.cast(RouterMsg::HaltAll).is_err()
         {
@@ -372,7 +356,6 @@ impl Engine {
         {
             tracing::warn!("not all signals under way were finished; they are resumed at the next start");
         }
-        self.hub(HubMsg::CloseAll(CloseReason::GoingAway));
         if self.top.stop_and_wait(None, Some(ractor::concurrency::Duration::from_secs(5))).await.is_err() {
             tracing::warn!("the actors did not stop in time");
         }

@@ -4,10 +4,9 @@ mod book;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::arrival::{Arrival, Refused};
 use crate::broker_connection::ConnectionMsg;
@@ -23,7 +22,6 @@ use crate::domain::signal::Origin;
 use crate::domain::stages::{Stages, Stamp};
 use crate::domain::user::UserState;
 use crate::fault;
-use crate::portfolio::record_stages;
 use crate::ports::broker::BrokerError;
 use crate::ports::journal::{CommitError, Journal, Receipt};
 use crate::risk::RiskMsg;
@@ -31,6 +29,9 @@ use crate::router::RouterMsg;
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
 use book::Book;
+
+/// How long after a failed cancel the order's state is asked for.
+const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Risk's word on a signal.
 #[derive(Debug)]
@@ -64,8 +65,8 @@ pub enum ExecutionMsg {
     SendAgain(ClientOrderId),
     /// A person cancels an order.
     Cancel(ClientOrderId, String),
-    /// All open entries are cancelled; exits stay.
-    CancelEntries(String),
+    /// All open entries are cancelled; exits stay. The answer follows once that is recorded and asked for.
+    CancelEntries(String, Option<RpcReplyPort<()>>),
     /// The broker refused to cancel, or could not be asked.
     CancelFailed(ClientOrderId, BrokerError),
 }
@@ -155,23 +156,21 @@ impl Actor for Execution {
                 state.look_up(order);
                 Ok(())
             }
-            ExecutionMsg::SendAgain(order) => {
-                if let Some(ticket) = state.book.order(order).map(|order| order.ticket.clone()) {
-                    state.send(ticket);
-                }
-                Ok(())
-            }
+            ExecutionMsg::SendAgain(order) => Box::pin(state.send_again(order)).await,
             ExecutionMsg::Cancel(order, reason) => Box::pin(state.cancel(order, reason)).await,
-            ExecutionMsg::CancelEntries(reason) => {
+            ExecutionMsg::CancelEntries(reason, done) => {
                 for order in state.book.open_entries() {
-                    state.cancel(order, reason.clone()).await?;
+                    Box::pin(state.cancel(order, reason.clone())).await?;
+                }
+                if done.is_some_and(|done| done.send(()).is_err()) {
+                    tracing::debug!("nobody waited until the open entries were cancelled");
                 }
                 Ok(())
             }
             ExecutionMsg::CancelFailed(order, error) => {
                 // It may be done already, or gone: the broker's own word decides.
                 tracing::warn!(%order, %error, "the cancel was not taken; asking for the order's state");
-                state.look_up(order);
+                me.send_after(CANCEL_AGAIN, move || ExecutionMsg::LookUp(order));
                 Ok(())
             }
         }
@@ -188,11 +187,7 @@ impl ExecutionState {
         fault::point("execution.decided");
         let Verdict { outcome, broker, mode, decided } = verdict;
         let (intent, denial) = match outcome {
-            Ok(approved) => {
-                let intent = approved.into_intent();
-                let denial = self.stopped(&intent);
-                (intent, denial)
-            }
+            Ok(approved) => (approved.into_intent(), None),
             Err((denial, intent)) => (*intent, Some(denial)),
         };
         let id = intent.ticket.id;
@@ -201,19 +196,9 @@ impl ExecutionState {
             return Ok(());
         }
         let stages = Stages { received: Some(arrival.received), decided: Some(decided), ..Stages::default() };
-        let Intent { ticket, decision } = intent;
-        let send = denial.is_none().then(|| ticket.clone());
-        let denied = denial.as_ref().map(|denial| denial.code);
-        let event = match denial {
-            None => Event::OrderCreated { ticket, broker, mode, decision, stages },
-            Some(denial) => Event::OrderDenied { ticket, broker, mode, denial, decision, stages },
-        };
-        let fact = Fact::new(Some(self.lines.id), event);
-        let event = fact.event.clone();
-        let opening = arrival.opening_fact();
-        let facts: Vec<_> = opening.into_iter().chain([fact]).collect();
-        let receipt = match self.commit_once(facts, id).await {
-            Ok(receipt) => receipt,
+        let draft = Draft { intent, denial, broker, mode, stages };
+        let (event, receipt) = match self.commit_once(arrival, &draft).await {
+            Ok(committed) => committed,
             Err(CommitError::Full) => {
                 self.lines.risk.tell(RiskMsg::Release(id));
                 self.settle(arrival, Err(Refused::DiskFull));
@@ -224,38 +209,46 @@ impl ExecutionState {
         fault::point("execution.committed");
         let committed = self.lines.shared.clock.stamp();
         self.settle(arrival, Ok(receipt.last));
+        let denied = if let Event::OrderDenied { denial, .. } = &*event { Some(denial.code) } else { None };
         count(arrival.signal.origin, denied);
         self.book.apply(&event, receipt.at, Some(committed));
         self.tell(vec![event]);
-        if let Some(ticket) = send {
-            self.send(ticket);
+        if denied.is_none() {
+            self.send(draft.intent.ticket);
         }
         Ok(())
     }
 
-    /// The kill switch, checked last: it may have been thrown while the rules were asked.
-    fn stopped(&self, intent: &Intent) -> Option<Denial> {
-        let everybody = self.lines.shared.halt.reason();
-        let halted = everybody.is_some() || self.lines.halted.load(Ordering::Acquire);
-        let by_hand_out = intent.ticket.origin == Origin::Manual && intent.ticket.reduces;
-        (halted && !by_hand_out).then(|| {
-            let by =
-                everybody.map_or_else(|| "by you".to_owned(), |reason| format!("for everybody: {reason}"));
-            Denial::new(DenialCode::Halted, format!("Trading was halted ({by}). Nothing was sent."))
-        })
+    /// Runs `queue` with what both kill switches say of an order; neither is thrown meanwhile.
+    fn pass<T>(&self, ticket: &Ticket, queue: impl FnOnce(Option<Denial>) -> T) -> T {
+        self.lines
+            .shared
+            .halt
+            .pass(|everybody| self.lines.halt.pass(|own| queue(halted(ticket, everybody, own))))
     }
 
-    /// Commits the facts about a new order exactly once, even when the ledger fails on the way.
+    /// Commits the verdict on a new order exactly once, even when the ledger fails on the way.
     ///
     /// After a lost answer the log itself is asked whether it holds the order, before anything is tried again.
-    async fn commit_once(&self, facts: Vec<Fact>, order: ClientOrderId) -> Result<Receipt, CommitError> {
-        let shared = &self.lines.shared;
+    async fn commit_once(
+        &self,
+        arrival: &Arrival,
+        draft: &Draft,
+    ) -> Result<(Arc<Event>, Receipt), CommitError> {
+        let (shared, order) = (&self.lines.shared, draft.intent.ticket.id);
         for _ in 0..50 {
-            match shared.ledger.commit(facts.clone()).await {
+            let (event, commit) = self.pass(&draft.intent.ticket, |halted| {
+                let event = Arc::new(draft.event(halted));
+                let fact = Fact::new(Some(self.lines.id), Arc::clone(&event));
+                let facts = arrival.opening_fact().into_iter().chain([fact]).collect();
+                (event, shared.ledger.commit(facts))
+            });
+            match commit.await {
+                Ok(receipt) => return Ok((event, receipt)),
+                Err(CommitError::Full) => return Err(CommitError::Full),
                 Err(CommitError::Down(why)) => {
                     tracing::warn!(%order, why, "the ledger did not answer; asking the log")
                 }
-                answer => return answer,
             }
             while shared.ledger.commit(Vec::new()).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -264,7 +257,7 @@ impl ExecutionState {
             match settled {
                 Ok(Some(found)) => {
                     let seq = found.history.first().map_or(0, |line| line.seq);
-                    return Ok(Receipt { first: seq, last: seq, at: found.created_at });
+                    return Ok((event, Receipt { first: seq, last: seq, at: found.created_at }));
                 }
                 Ok(None) => {}
                 Err(error) => return Err(CommitError::Down(error.to_string())),
@@ -278,13 +271,7 @@ impl ExecutionState {
         self.connections.insert(connection, account);
         // What was sent while nobody could hear the answer, or was never sent at all, is found out now.
         for order in self.book.open_at(connection) {
-            let canceling =
-                self.book.order(order).is_some_and(|order| order.status == OrderStatus::PendingCancel);
-            if canceling {
-                self.tell_broker(connection, ConnectionMsg::Cancel(order));
-            } else {
-                self.look_up(order);
-            }
+            self.look_up(order);
         }
         if self.book.balance(connection).is_none_or(|known| known.cash != balance.cash) {
             self.record(vec![Event::BalanceSeen { connection, balance }]).await?;
@@ -308,8 +295,11 @@ impl ExecutionState {
                 if !report.fills.is_empty() {
                     stages.filled = Some(acknowledged);
                 }
-                self.report(&report, stages).await
+                self.report(&report, stages).await?;
+                self.pursue_cancel(order);
+                Ok(())
             }
+            Err(BrokerError::NotReceived { .. }) if self.is_canceling(order) => self.never_sent(order).await,
             Err(BrokerError::NotReceived { retry_after }) => {
                 let attempts = self.attempts.entry(order).or_default();
                 let pause = resend_after(*attempts).and_then(|pause| pause.to_std().ok());
@@ -346,9 +336,11 @@ impl ExecutionState {
         let Some(order) = self.book.order(id) else { return Ok(()) };
         if let Ok(Some(report)) = result {
             self.searches.remove(&id);
-            return self.report(&report, Stages::default()).await;
+            self.report(&report, Stages::default()).await?;
+            self.pursue_cancel(id);
+            return Ok(());
         }
-        if !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown) {
+        if !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel) {
             return Ok(());
         }
         let now = self.lines.shared.clock.now();
@@ -370,19 +362,41 @@ impl ExecutionState {
 
     /// The broker never had the order: it is sent while its signal is fresh, else it expires (`DESIGN` 4.4).
     async fn never_seen(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
+        if self.is_canceling(id) {
+            return self.never_sent(id).await;
+        }
         let Some(order) = self.book.order(id) else { return Ok(()) };
         let age = self.lines.shared.clock.now() - order.created_at;
         let limit_s = i64::from(self.book.user().limits.signal_max_age_s);
-        let ticket = order.ticket.clone();
-        let halted = self.stopped(&Intent { ticket: ticket.clone(), decision: order.decision.clone() });
-        if age.num_seconds() <= limit_s && halted.is_none() {
-            self.send(ticket);
-            return Ok(());
+        if age.num_seconds() <= limit_s {
+            return self.send_again(id).await;
         }
-        let why = halted
-            .map_or_else(|| format!("its signal is {} s old", age.num_seconds()), |denial| denial.message);
+        self.expire(id, &format!("its signal is {} s old", age.num_seconds())).await
+    }
+
+    /// Sends an order that the broker does not have, unless it is no longer wanted.
+    async fn send_again(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
+        if self.is_canceling(id) {
+            return self.never_sent(id).await;
+        }
+        let Some(ticket) = self.book.order(id).map(|order| order.ticket.clone()) else { return Ok(()) };
+        match self.pass(&ticket, |halted| halted) {
+            Some(denial) => self.expire(id, &denial.message).await,
+            None => {
+                self.send(ticket);
+                Ok(())
+            }
+        }
+    }
+
+    async fn expire(&mut self, id: ClientOrderId, why: &str) -> Result<(), ActorProcessingErr> {
         let reason = format!("The broker never had this order, and it was not sent again: {why}.");
         self.step(id, OrderStep::Expired { reason }, Stages::default()).await
+    }
+
+    async fn never_sent(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
+        let reason = "Cancelled before the broker had it.".to_owned();
+        self.step(id, OrderStep::Canceled { reason }, Stages::default()).await
     }
 
     async fn cancel(&mut self, id: ClientOrderId, reason: String) -> Result<(), ActorProcessingErr> {
@@ -390,10 +404,27 @@ impl ExecutionState {
             .book
             .order(id)
             .filter(|order| !order.status.is_final() && order.status != OrderStatus::PendingCancel);
-        let Some(connection) = open.map(|order| order.ticket.connection) else { return Ok(()) };
+        let Some(order) = open else { return Ok(()) };
+        let answered = !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown);
         self.step(id, OrderStep::CancelRequested { reason }, Stages::default()).await?;
-        self.tell_broker(connection, ConnectionMsg::Cancel(id));
+        // A cancel must not overtake its order: until the broker has answered for that, the cancel waits.
+        if answered {
+            self.pursue_cancel(id);
+        }
         Ok(())
+    }
+
+    fn is_canceling(&self, id: ClientOrderId) -> bool {
+        self.book.order(id).is_some_and(|order| order.status == OrderStatus::PendingCancel)
+    }
+
+    /// Asks the broker to cancel an order that it has and that is to be cancelled.
+    fn pursue_cancel(&self, id: ClientOrderId) {
+        if self.is_canceling(id)
+            && let Some(order) = self.book.order(id)
+        {
+            self.tell_broker(order.ticket.connection, ConnectionMsg::Cancel(id));
+        }
     }
 
     /// Takes in what a broker says of an order.
@@ -440,10 +471,11 @@ impl ExecutionState {
         if events.is_empty() {
             return Ok(());
         }
-        let facts: Vec<_> =
-            events.iter().map(|event| Fact::new(Some(self.lines.id), event.clone())).collect();
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         let receipt = loop {
-            match self.lines.shared.ledger.commit(facts.clone()).await {
+            let facts =
+                events.iter().map(|event| Fact::new(Some(self.lines.id), Arc::clone(event))).collect();
+            match self.lines.shared.ledger.commit(facts).await {
                 Ok(receipt) => break receipt,
                 // It happened and has to be recorded: nothing else is decided for this user until there is room.
                 Err(CommitError::Full) => tokio::time::sleep(Duration::from_millis(200)).await,
@@ -453,7 +485,7 @@ impl ExecutionState {
         };
         for event in &events {
             self.book.apply(event, receipt.at, None);
-            if let Event::OrderMoved { order, .. } = event
+            if let Event::OrderMoved { order, .. } = &**event
                 && let Some(order) = self.book.order(*order)
             {
                 metrics::counter!(
@@ -464,7 +496,7 @@ impl ExecutionState {
                 )
                 .increment(1);
                 if order.status == OrderStatus::Filled {
-                    record_stages(&order.stages);
+                    self.lines.shared.meters.finished(&order.stages);
                 }
             }
         }
@@ -492,8 +524,8 @@ impl ExecutionState {
         }
     }
 
-    fn tell(&self, events: Vec<Event>) {
-        let events: Arc<[Event]> = events.into();
+    fn tell(&self, events: Vec<Arc<Event>>) {
+        let events: Arc<[Arc<Event>]> = events.into();
         self.lines.risk.tell(RiskMsg::Facts(Arc::clone(&events)));
         if self.lines.user.cast(UserMsg::Facts(events)).is_err() {
             tracing::debug!("the user's actor is restarting");
@@ -506,6 +538,40 @@ impl ExecutionState {
             tracing::debug!("the router is restarting; it resumes from the log");
         }
     }
+}
+
+/// The verdict on a signal, until the kill switches are asked.
+#[derive(Debug)]
+struct Draft {
+    intent: Intent,
+    denial: Option<Denial>,
+    broker: String,
+    mode: Mode,
+    stages: Stages,
+}
+
+impl Draft {
+    fn event(&self, halted: Option<Denial>) -> Event {
+        let Intent { ticket, decision } = self.intent.clone();
+        let (broker, mode, stages) = (self.broker.clone(), self.mode, self.stages);
+        match self.denial.clone().or(halted) {
+            None => Event::OrderCreated { ticket, broker, mode, decision, stages },
+            Some(denial) => Event::OrderDenied { ticket, broker, mode, denial, decision, stages },
+        }
+    }
+}
+
+/// What the kill switches say of an order: the way out by hand stays open.
+fn halted(ticket: &Ticket, everybody: Option<&str>, own: Option<&str>) -> Option<Denial> {
+    if ticket.origin == Origin::Manual && ticket.reduces {
+        return None;
+    }
+    let by = match (everybody, own) {
+        (Some(reason), _) => format!("for everybody: {reason}"),
+        (None, Some(reason)) => format!("by you: {reason}"),
+        (None, None) => return None,
+    };
+    Some(Denial::new(DenialCode::Halted, format!("Trading was halted ({by}). Nothing was sent.")))
 }
 
 fn count(origin: Origin, denied: Option<DenialCode>) {

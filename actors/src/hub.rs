@@ -62,8 +62,6 @@ pub enum HubMsg {
     Quotes(Arc<[Quote]>),
     /// Closes every socket of a user.
     CloseUser(UserId, CloseReason),
-    /// Closes every socket.
-    CloseAll(CloseReason),
     /// Forgets users who did not come back.
     Sweep,
 }
@@ -132,15 +130,6 @@ impl Actor for Hub {
                     watch.sockets.iter().for_each(|(_, outbox)| outbox.close(reason));
                 }
             }
-            HubMsg::CloseAll(reason) => {
-                for (socket, user) in &state.sockets {
-                    let watch = state.users.get(user);
-                    let found = watch.and_then(|watch| watch.sockets.iter().find(|(id, _)| id == socket));
-                    if let Some((_, outbox)) = found {
-                        outbox.close(reason);
-                    }
-                }
-            }
             HubMsg::Sweep => {
                 state.sweep();
                 me.send_after(LINGER, || HubMsg::Sweep);
@@ -148,14 +137,14 @@ impl Actor for Hub {
         }
         Ok(())
     }
+}
 
-    async fn post_stop(&self, _: ActorRef<HubMsg>, state: &mut HubState) -> Result<(), ActorProcessingErr> {
-        for (_, user) in std::mem::take(&mut state.sockets) {
-            if let Some(watch) = state.users.get(&user) {
-                watch.sockets.iter().for_each(|(_, outbox)| outbox.close(CloseReason::GoingAway));
-            }
+impl Drop for HubState {
+    /// However the hub ends, stopped, killed by its supervisor or in a panic: no socket waits for a word that never comes.
+    fn drop(&mut self) {
+        for (_, outbox) in self.users.values().flat_map(|watch| &watch.sockets) {
+            outbox.close(CloseReason::GoingAway);
         }
-        Ok(())
     }
 }
 

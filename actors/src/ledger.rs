@@ -34,6 +34,10 @@ const CHECKPOINT_RECORDS: u64 = 1_000;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Facts after which a batch is written without waiting for more.
 const BATCH_MAX: usize = 8_192;
+/// Commits in a batch from which on the next one is gathered: a sync costs the processor as much as several orders do.
+const BUSY: usize = 4;
+/// How long a batch is gathered then.
+const GATHER: Duration = Duration::from_millis(1);
 
 type Reply = oneshot::Sender<Result<Receipt, CommitError>>;
 
@@ -69,6 +73,7 @@ impl Ledger {
                 pending: Vec::new(),
                 facts: 0,
                 scheduled: false,
+                busy: false,
                 handed_on,
                 checkpointed: 0,
                 announced: None,
@@ -115,6 +120,8 @@ pub struct Writer {
     pending: Vec<Commit>,
     facts: usize,
     scheduled: bool,
+    /// Whether the last batch was large.
+    busy: bool,
     /// The last record the projector was given.
     handed_on: Head,
     checkpointed: u64,
@@ -171,9 +178,13 @@ impl Handler<Commit> for Writer {
         if self.facts >= BATCH_MAX {
             self.sync_guarded(ctx);
         } else if !self.scheduled {
-            // Queued behind every commit that is waiting already: together they are the batch.
             self.scheduled = true;
-            ctx.notify(Sync);
+            if self.busy {
+                ctx.notify_later(Sync, GATHER);
+            } else {
+                // Queued behind every commit that is waiting already: together they are the batch.
+                ctx.notify(Sync);
+            }
         }
     }
 }
@@ -217,6 +228,7 @@ impl Writer {
             return;
         }
         let batch = std::mem::take(&mut self.pending);
+        self.busy = batch.len() >= BUSY;
         let size = std::mem::take(&mut self.facts);
         if let Err(error) = self.reopen() {
             tracing::error!(%error, "the log cannot be opened; nothing is recorded");
@@ -351,7 +363,7 @@ pub(crate) fn read_back(record: &crate::domain::record::Record) -> Option<Commit
             "a record's payload is not known here"
         );
     }
-    Some(Committed { seq: record.seq, at, user, event: event? })
+    Some(Committed { seq: record.seq, at, user, event: Arc::new(event?) })
 }
 
 /// Cuts to milliseconds, as the record's text has it: replay must see the same time.

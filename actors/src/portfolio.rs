@@ -11,7 +11,7 @@ use crate::domain::ids::ConnectionId;
 use crate::domain::instrument::Symbol;
 use crate::domain::money::Price;
 use crate::domain::push::{Body, Push};
-use crate::domain::stages::{Stages, Stamp};
+use crate::domain::stages::Stamp;
 use crate::domain::user::UserState;
 use crate::fault;
 use crate::hub::HubMsg;
@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum PortfolioMsg {
     /// Facts that were committed.
-    Facts(Arc<[Event]>),
+    Facts(Arc<[Arc<Event>]>),
     /// A position has a new price.
     Marked(ConnectionId, Symbol, Price),
     /// Time to tell the screens.
@@ -132,17 +132,5 @@ impl PortfolioState {
         });
         let body = Body::Portfolio { summary, positions };
         shared.hub.tell(HubMsg::Latest(Push { user: self.user.id, seq: 0, at: shared.clock.now(), body }));
-    }
-}
-
-/// Records how long each stage of a finished order took.
-pub(crate) fn record_stages(stages: &Stages) {
-    let mut before: Option<Stamp> = None;
-    for (stage, at) in stages.passed() {
-        if let Some(before) = before {
-            let seconds = Duration::from_micros(at.since(before)).as_secs_f64();
-            metrics::histogram!("trade_executor_stage_seconds", "stage" => stage).record(seconds);
-        }
-        before = Some(at);
     }
 }

@@ -27,7 +27,7 @@ pub enum RiskMsg {
     /// The broker told a balance.
     Balance(ConnectionId, Balance),
     /// Facts that were committed.
-    Facts(Arc<[Event]>),
+    Facts(Arc<[Arc<Event>]>),
     /// An approved order was not recorded after all.
     Release(ClientOrderId),
 }
@@ -149,11 +149,11 @@ impl RiskState {
         (reserved, pending)
     }
 
-    fn fold(&mut self, events: &[Event]) {
+    fn fold(&mut self, events: &[Arc<Event>]) {
         let now = self.lines.shared.clock.now();
         for event in events {
             self.user.apply(event, now);
-            if let Event::OrderCreated { ticket, .. } | Event::OrderDenied { ticket, .. } = event {
+            if let Event::OrderCreated { ticket, .. } | Event::OrderDenied { ticket, .. } = &**event {
                 self.approved.remove(&ticket.id);
             }
         }

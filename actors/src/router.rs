@@ -212,8 +212,8 @@ impl RouterState {
             answer(reply, Err(refused));
             return Ok(());
         }
-        let followers = match self.shared.views.followers(source, None, 2) {
-            Ok(followers) => followers,
+        let follower = match self.shared.views.sole_follower(source) {
+            Ok(follower) => follower,
             Err(error) => {
                 tracing::error!(%error, "a source's followers cannot be read");
                 answer(reply, Err(Refused::Unavailable));
@@ -235,19 +235,18 @@ impl RouterState {
             excerpt: delivery.excerpt,
             caller: delivery.caller,
         };
-        if let [only] = followers.as_slice()
-            && *only == opening.owner
-        {
+        if follower == Some(opening.owner) {
+            let owner = opening.owner;
             let arrival = Arc::new(Arrival { signal, received: delivery.received, opening: Some(opening) });
-            self.table.begin(InFlight::single(Arc::clone(&arrival), *only, reply));
-            self.hand_over(me, *only, arrival).await?;
+            self.table.begin(InFlight::single(Arc::clone(&arrival), owner, reply));
+            self.hand_over(me, owner, arrival).await?;
         } else {
             let arrival =
                 Arc::new(Arrival { signal: signal.clone(), received: delivery.received, opening: None });
             self.table.begin(InFlight::fan_out(arrival, reply));
             self.tasks.spawn(record(Arc::clone(&self.shared), signal, opening, me.clone()));
         }
-        metrics::gauge!("trade_executor_signals_in_flight").set(self.table.depth());
+        self.shared.meters.in_flight(self.table.len());
         debug_assert!(self.table.contains(id));
         Ok(())
     }
@@ -333,7 +332,7 @@ impl RouterState {
         }
         self.table.settle(signal, user, result);
         self.table.forget_old(self.shared.clock.now(), self.shared.views.progress().applied());
-        metrics::gauge!("trade_executor_signals_in_flight").set(self.table.depth());
+        self.shared.meters.in_flight(self.table.len());
     }
 
     fn again(&self, user: UserId) {

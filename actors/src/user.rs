@@ -75,7 +75,7 @@ pub enum UserMsg {
     /// A broker account is ready.
     Connected(ConnectionId, Balance),
     /// Facts that the children committed.
-    Facts(Arc<[Event]>),
+    Facts(Arc<[Arc<Event>]>),
     /// The broker's session takes longer: acknowledge what waits.
     Impatient,
     /// Start a broker connection again.
@@ -185,9 +185,10 @@ impl Actor for User {
                     Box::pin(state.family.connect(user, connection)).await?;
                 }
             }
-            UserMsg::HaltedByOperator => state
-                .family
-                .tell_execution(ExecutionMsg::CancelEntries("trading was halted for everybody".to_owned())),
+            UserMsg::HaltedByOperator => state.family.tell_execution(ExecutionMsg::CancelEntries(
+                "trading was halted for everybody".to_owned(),
+                None,
+            )),
             UserMsg::Quiet => state.look_for_work(&me),
         }
         Ok(())
@@ -378,20 +379,22 @@ impl State {
             Command::SetLimits { limits, caller } => (Event::LimitsChanged { limits: *limits }, caller),
             Command::LiftSuspension { caller } => (Event::UserResumed, caller),
         };
-        let fact = Fact::by(Some(id), event, &caller);
-        let event = fact.event.clone();
-        // Set before it is durable: stopping must not wait for a disk.
-        if let Event::TradingHalted { .. } = &event {
-            self.family.set_halted(true);
-        }
-        let receipt = self.args.shared.ledger.commit(vec![fact]).await.map_err(refused)?;
+        let event = Arc::new(event);
+        let commit = || self.args.shared.ledger.commit(vec![Fact::by(Some(id), Arc::clone(&event), &caller)]);
+        // Stopped before it is durable: stopping must not wait for a disk.
+        let queued = if let Event::TradingHalted { reason, .. } = &*event {
+            self.family.kill_switch().stop(reason, commit)
+        } else {
+            commit()
+        };
+        let receipt = queued.await.map_err(refused)?;
         if let Some(user) = self.phase.user() {
             user.apply(&event, receipt.at);
         }
-        if let Event::TradingHalted { reason, .. } = &event {
-            self.family.tell_execution(ExecutionMsg::CancelEntries(format!("trading was halted: {reason}")));
-        } else if let Event::TradingResumed { .. } = &event {
-            self.family.set_halted(false);
+        if let Event::TradingHalted { reason, .. } = &*event {
+            self.family.cancel_entries(format!("trading was halted: {reason}")).await;
+        } else if let Event::TradingResumed { .. } = &*event {
+            self.family.kill_switch().set(None);
         }
         self.family.tell_risk(RiskMsg::Facts(Arc::from([event])));
         Ok(())

@@ -18,8 +18,12 @@
 //! | `q/` order | [`OrderReport`] of the paper broker |
 //! | `h` | [`Trading`] of everybody |
 
-use std::sync::Arc;
+use std::any::Any;
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -36,7 +40,7 @@ use crate::domain::report::OrderReport;
 use crate::domain::signal::DeliveryKey;
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Trading, UserState};
-use crate::ports::store::{Key, Store, StoreError};
+use crate::ports::store::{Cell, Key, Store, StoreError};
 
 /// The first delivery under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +59,8 @@ pub struct Progress {
     full: AtomicU64,
     /// Whether the index cannot be written or read at present.
     index_failed: AtomicBool,
+    /// How often sources, or who follows them, changed.
+    sources: AtomicU64,
     applied: watch::Sender<u64>,
 }
 
@@ -66,6 +72,7 @@ impl Progress {
             committed: AtomicU64::new(seq),
             full: AtomicU64::new(0),
             index_failed: AtomicBool::new(false),
+            sources: AtomicU64::new(0),
             applied: watch::Sender::new(seq),
         }
     }
@@ -104,6 +111,11 @@ impl Progress {
         self.full.store(at.map_or(0, |at| at.0), Ordering::Release);
     }
 
+    /// Makes readers look sources up anew.
+    pub(crate) fn sources_changed(&self) {
+        self.sources.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub(crate) fn advance_committed(&self, seq: u64) {
         self.committed.fetch_max(seq, Ordering::AcqRel);
     }
@@ -122,6 +134,64 @@ impl Progress {
 pub struct Views {
     store: Arc<dyn Store>,
     progress: Arc<Progress>,
+    kept: Arc<Kept>,
+}
+
+/// Answers that hold until a source changes: every delivery asks for them.
+#[derive(Debug, Default)]
+struct Kept {
+    by_token: Answers<String, Option<Source>>,
+    sole_followers: Answers<SourceId, Option<UserId>>,
+}
+
+/// Answers with the count of changes under which they were found.
+#[derive(Debug)]
+struct Answers<K, V>(RwLock<(u64, HashMap<K, V>)>);
+
+impl<K, V> Default for Answers<K, V> {
+    fn default() -> Self {
+        Self(RwLock::new((0, HashMap::new())))
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> Answers<K, V> {
+    /// Answers kept at most; then it is begun anew.
+    const MAX: usize = 4_096;
+
+    /// Returns the kept answer, or finds it; `keep` says which are worth the room.
+    fn get<Q>(
+        &self,
+        changes: &AtomicU64,
+        question: &Q,
+        keep: impl FnOnce(&V) -> bool,
+        find: impl FnOnce() -> Result<V, StoreError>,
+    ) -> Result<V, StoreError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        // Read ahead of the rows: an answer found while they change is thrown away with the others.
+        let now = changes.load(Ordering::Acquire);
+        {
+            let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            if kept.0 == now
+                && let Some(answer) = kept.1.get(question)
+            {
+                return Ok(answer.clone());
+            }
+        }
+        let answer = find()?;
+        if keep(&answer) {
+            let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            if kept.0 < now || kept.1.len() >= Self::MAX {
+                *kept = (now, HashMap::new());
+            }
+            if kept.0 == now {
+                kept.1.insert(question.to_owned(), answer.clone());
+            }
+        }
+        Ok(answer)
+    }
 }
 
 /// A page of a list and where the next one starts.
@@ -139,8 +209,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 impl Views {
     /// Reads from `store`, whose progress is `progress`.
     #[must_use]
-    pub const fn new(store: Arc<dyn Store>, progress: Arc<Progress>) -> Self {
-        Self { store, progress }
+    pub fn new(store: Arc<dyn Store>, progress: Arc<Progress>) -> Self {
+        Self { store, progress, kept: Arc::default() }
     }
 
     /// Returns how far log and index are.
@@ -177,7 +247,7 @@ impl Views {
     pub fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserState>, StoreError> {
         let after = after.map(|user| key(b"u/", user.uuid()));
         let rows = self.store.scan(b"u/", after.as_deref(), limit)?;
-        rows.iter().map(|(_, value)| decode(value)).collect()
+        rows.into_iter().map(|(_, cell)| cell.read().map(Arc::unwrap_or_clone)).collect()
     }
 
     /// Returns the users with working orders or positions.
@@ -203,8 +273,8 @@ impl Views {
     /// When the store fails.
     pub fn orders(&self, user: UserId, after: Option<u64>, limit: usize) -> Result<Page<Order>, StoreError> {
         let page = self.list(b"t/", user, after, limit)?;
-        let orders = page.items.iter().map(|value| {
-            let id: ClientOrderId = decode(value)?;
+        let orders = page.items.into_iter().map(|cell| {
+            let id = *cell.read::<ClientOrderId>()?;
             self.order(id)?.ok_or_else(|| StoreError(format!("order {id} is listed but missing")))
         });
         Ok(Page { items: orders.collect::<Result<_, _>>()?, next: page.next })
@@ -216,7 +286,8 @@ impl Views {
     /// When the store fails.
     pub fn feed(&self, user: UserId, after: Option<u64>, limit: usize) -> Result<Page<FeedRow>, StoreError> {
         let page = self.list(b"g/", user, after, limit)?;
-        let rows = page.items.iter().map(|value| decode(value)).collect::<Result<_, _>>()?;
+        let rows = page.items.into_iter().map(|cell| cell.read().map(Arc::unwrap_or_clone));
+        let rows = rows.collect::<Result<_, _>>()?;
         Ok(Page { items: rows, next: page.next })
     }
 
@@ -259,10 +330,31 @@ impl Views {
     /// # Errors
     /// When the store fails.
     pub fn source_by_token(&self, token_hash: &str) -> Result<Option<Source>, StoreError> {
-        match self.row::<SourceId>(&token_key(token_hash))? {
-            Some(id) => self.source(id),
-            None => Ok(None),
-        }
+        // An address that does not exist is not kept: anybody can make those up.
+        self.kept.by_token.get(&self.progress.sources, token_hash, Option::is_some, || {
+            match self.row::<SourceId>(&token_key(token_hash))? {
+                Some(id) => self.source(id),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// Returns the only follower of a source; `None` when there are more, or none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn sole_follower(&self, source: SourceId) -> Result<Option<UserId>, StoreError> {
+        self.kept.sole_followers.get(
+            &self.progress.sources,
+            &source,
+            |_| true,
+            || {
+                Ok(match self.followers(source, None, 2)?.as_slice() {
+                    [only] => Some(*only),
+                    _ => None,
+                })
+            },
+        )
     }
 
     /// Returns the sources a user follows (one's own included).
@@ -314,8 +406,19 @@ impl Views {
         Ok(self.row(GLOBAL)?.unwrap_or_default())
     }
 
-    fn row<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        self.store.get(key)?.map(|value| decode(&value)).transpose()
+    fn row<T>(&self, key: &[u8]) -> Result<Option<T>, StoreError>
+    where
+        T: DeserializeOwned + Any + Clone + Send + Sync,
+    {
+        Ok(self.shared(key)?.map(Arc::unwrap_or_clone))
+    }
+
+    /// Returns a row that others may hold as well.
+    pub(crate) fn shared<T>(&self, key: &[u8]) -> Result<Option<Arc<T>>, StoreError>
+    where
+        T: DeserializeOwned + Any + Send + Sync,
+    {
+        self.store.get(key)?.map(Cell::read).transpose()
     }
 
     fn list(
@@ -324,7 +427,7 @@ impl Views {
         user: UserId,
         after: Option<u64>,
         limit: usize,
-    ) -> Result<Page<Vec<u8>>, StoreError> {
+    ) -> Result<Page<Cell>, StoreError> {
         let after = after.map(|seq| newest_first(prefix, user, seq));
         let mut rows =
             self.store.scan(&key(prefix, user.uuid()), after.as_deref(), limit.saturating_add(1))?;
@@ -332,14 +435,8 @@ impl Views {
         rows.truncate(limit);
         let last = rows.last().and_then(|(key, _)| key.last_chunk::<8>().copied());
         let next = last.filter(|_| more).map(|seq| !u64::from_be_bytes(seq));
-        Ok(Page { items: rows.into_iter().map(|(_, value)| value).collect(), next })
+        Ok(Page { items: rows.into_iter().map(|(_, cell)| cell).collect(), next })
     }
-}
-
-/// Reads a row.
-pub(crate) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(value)
-        .map_err(|error| StoreError(format!("a row of the index is unreadable: {error}")))
 }
 
 /// Key of the row that says whether everybody's trading is stopped.

@@ -4,8 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,7 +13,7 @@ use trade_actors::domain::event::Fact;
 use trade_actors::ledger::projector::ReadLog;
 use trade_actors::ledger::{OpenLog, projection};
 use trade_actors::ports::log::{Entry, Log, LogError};
-use trade_actors::ports::store::{Store, StoreError};
+use trade_actors::ports::store::Store;
 use trade_actors::views::{Progress, Views};
 
 use crate::config::StoreConfig;
@@ -78,7 +76,7 @@ impl Disk {
             );
         }
         let index = open_index(&dir.join("index"), config.cache_bytes, opened.head.seq)?;
-        let vault = patiently(|| SledVault::open(&dir.join("vault"), VAULT_CACHE_BYTES));
+        let vault = SledVault::open(&dir.join("vault"), VAULT_CACHE_BYTES);
         let vault = vault.context("the vault was not opened; nothing else holds what is in it")?;
         Ok(Self {
             keys: Arc::new(keys),
@@ -158,7 +156,7 @@ impl Disk {
 
 /// Opens the index, or begins it anew when it does not open or holds what the log does not.
 fn open_index(path: &Path, cache_bytes: u64, head: u64) -> anyhow::Result<SledIndex> {
-    let why = match patiently(|| SledIndex::open(path, cache_bytes)) {
+    let why = match SledIndex::open(path, cache_bytes) {
         Ok(index) => {
             let applied = index.applied()?;
             if applied <= head {
@@ -169,24 +167,7 @@ fn open_index(path: &Path, cache_bytes: u64, head: u64) -> anyhow::Result<SledIn
         Err(error) => error.to_string(),
     };
     tracing::warn!(why, "the index is begun anew from the log; the old one is kept beside it");
-    patiently(|| SledIndex::rebuild(path, cache_bytes)).context("the index was not opened")
-}
-
-/// Opens a store that this process may have closed only a moment ago.
-///
-/// The log's lock is held already, so nobody else can have it open.
-fn patiently<T>(open: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    const TRIES: u32 = 50;
-    let mut tries = 0;
-    loop {
-        match open() {
-            Err(error) if tries < TRIES && error.0.contains("lock") => {
-                tries += 1;
-                thread::sleep(Duration::from_millis(20));
-            }
-            answer => return answer,
-        }
-    }
+    SledIndex::rebuild(path, cache_bytes).context("the index was not opened")
 }
 
 /// Makes the directory, for the owner alone, or refuses one that is a file.
@@ -235,11 +216,11 @@ mod tests {
     fn an_index_ahead_of_the_log_is_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::open(dir.path(), &config()).unwrap();
-        let rows = vec![(b"u/ghost".to_vec(), Some(b"{}".to_vec()))];
+        let rows = vec![(b"u/ghost".to_vec(), Some(b"{}".to_vec().into()))];
         disk.index.apply(RowBatch { rows, applied: 9 }).unwrap();
         drop(disk);
         let disk = Disk::open(dir.path(), &config()).unwrap().catch_up(false).unwrap();
         assert_eq!(disk.index.applied().unwrap(), 0);
-        assert_eq!(disk.index.get(b"u/ghost").unwrap(), None);
+        assert!(disk.index.get(b"u/ghost").unwrap().is_none());
     }
 }

@@ -1,9 +1,10 @@
 //! The index of the log in sled: disposable, so it is never synced on the way of an order.
 //!
-//! Rows are readable the moment they are applied, from memory, and written to sled together, every few seconds: a row
+//! Rows are readable the moment they are applied, from memory, and written to sled together, once a second: a row
 //! that changes a hundred times is written once, and the disk is left to the log. What a crash loses follows from the log.
 
 mod overlay;
+mod redo;
 
 use std::fs;
 use std::ops::Bound;
@@ -11,20 +12,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use overlay::Overlay;
-use trade_actors::ports::store::{Key, RowBatch, Store, StoreError, Value};
+use trade_actors::ports::store::{Cell, Key, RowBatch, Store, StoreError, Value};
 
-/// Where `applied` is kept, in the tree of the rows so that one batch holds both.
+/// Where `applied` is kept, in the tree of the rows.
 const APPLIED: &[u8] = b"\0trade-executor/applied";
 /// The index may lose its newest rows, the log has them; a rare flush leaves the disk to the log.
 const FLUSH_EVERY_MS: u64 = 5_000;
 
-/// How long rows wait in memory.
-const WRITE_EVERY: Duration = Duration::from_secs(5);
+/// How long rows wait in memory: long enough for an order to end, short enough that a write is no long stretch of work.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How many bytes of them wait at most.
-const WAITING_MAX: usize = 8 << 20;
+const WAITING_MAX: usize = 16 << 20;
 
 /// Projections in one sled tree.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl SledIndex {
     /// When sled cannot open or read it; [`SledIndex::rebuild`] then begins anew.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let db = open_db(path, cache_bytes, Some(FLUSH_EVERY_MS))?;
-        stored(&db)?;
+        redo::finish(&db)?;
         let inner = Arc::new(Inner {
             path: path.to_owned(),
             cache_bytes,
@@ -135,15 +136,8 @@ impl Inner {
 
     fn write(&self) -> Result<(), StoreError> {
         let Some((rows, applied)) = self.overlay_mut().seal() else { return Ok(()) };
-        let mut batch = sled::Batch::default();
-        for (key, value) in rows.iter() {
-            match value {
-                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
-                None => batch.remove(key.as_slice()),
-            }
-        }
-        batch.insert(APPLIED, &applied.to_be_bytes());
-        self.db()?.apply_batch(batch).map_err(failed)?;
+        let encoded = rows.iter().map(|(key, cell)| Ok((key, cell.clone().map(Cell::bytes).transpose()?)));
+        redo::write(&self.db()?, &encoded.collect::<Result<Vec<_>, StoreError>>()?, applied)?;
         self.overlay_mut().written();
         Ok(())
     }
@@ -196,14 +190,14 @@ impl Store for SledIndex {
         applied.map_or_else(|| stored(&self.inner.db()?), Ok)
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Cell>, StoreError> {
         if key == APPLIED {
             return Ok(None);
         }
         let waiting = self.inner.overlay().get(key);
         match waiting {
             Some(row) => Ok(row),
-            None => Ok(self.inner.db()?.get(key).map_err(failed)?.map(|value| value.to_vec())),
+            None => Ok(self.inner.db()?.get(key).map_err(failed)?.map(|value| Cell::Stored(value.to_vec()))),
         }
     }
 
@@ -212,7 +206,7 @@ impl Store for SledIndex {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Key, Value)>, StoreError> {
+    ) -> Result<Vec<(Key, Cell)>, StoreError> {
         let from = match after.filter(|after| *after >= prefix) {
             Some(after) => Bound::Excluded(after),
             None => Bound::Included(prefix),
@@ -223,7 +217,7 @@ impl Store for SledIndex {
         let range = self.inner.db()?.range::<&[u8], _>((from, Bound::Unbounded));
         let range = range.filter(|row| !matches!(row, Ok((key, _)) if key == APPLIED));
         for (key, value) in take_prefix(range, prefix, limit.saturating_add(hidden))? {
-            rows.entry(key).or_insert(Some(value));
+            rows.entry(key).or_insert(Some(Cell::Stored(value)));
         }
         Ok(rows.into_iter().filter_map(|(key, value)| Some((key, value?))).take(limit).collect())
     }
@@ -232,7 +226,9 @@ impl Store for SledIndex {
         let mut db = self.inner.db.write().unwrap_or_else(PoisonError::into_inner);
         // The former one is let go first: it holds the lock on the files.
         *db = None;
-        *db = Some(open_db(&self.inner.path, self.inner.cache_bytes, Some(FLUSH_EVERY_MS))?);
+        let opened = open_db(&self.inner.path, self.inner.cache_bytes, Some(FLUSH_EVERY_MS))?;
+        redo::finish(&opened)?;
+        *db = Some(opened);
         // What waited here may rest on rows that sled lost: all of it is read from the log again.
         *self.inner.overlay_mut() = Overlay::default();
         *self.inner.failure() = None;
@@ -260,17 +256,29 @@ impl Store for SledIndex {
 
 /// Opens sled in a directory that the owner alone may enter.
 ///
-/// sled panics on some kinds of damage where an error is due.
+/// sled's threads let go of the files a moment after the last handle was dropped: one that this process closed a moment
+/// ago is waited for. The log's lock keeps other processes away. sled panics on some damage where an error is due.
 ///
 /// # Errors
 /// When it does not open.
 pub(super) fn open_db(path: &Path, cache_bytes: u64, flush_ms: Option<u64>) -> Result<sled::Db, StoreError> {
+    const PATIENCE: Duration = Duration::from_secs(2);
     let told = |why: &str| StoreError(format!("{} could not be opened: {why}", path.display()));
     super::segments::create_private_dir(path).map_err(|error| told(&error.to_string()))?;
     let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(flush_ms);
-    catch_unwind(AssertUnwindSafe(|| config.open()))
-        .map_err(|_| told("its files are damaged"))?
-        .map_err(|error| told(&error.to_string()))
+    let started = Instant::now();
+    loop {
+        let opened =
+            catch_unwind(AssertUnwindSafe(|| config.open())).map_err(|_| told("its files are damaged"))?;
+        match opened {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("acquire lock") && started.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened.map_err(|error| told(&error.to_string())),
+        }
+    }
 }
 
 /// Collects the rows of a range while their keys start with `prefix`.
@@ -317,8 +325,17 @@ mod tests {
 
     const CACHE: u64 = 1 << 20;
 
-    fn row(key: &str, value: &str) -> (Key, Option<Value>) {
-        (key.into(), Some(value.into()))
+    fn row(key: &str, value: &str) -> (Key, Option<Cell>) {
+        (key.into(), Some(Cell::Stored(value.into())))
+    }
+
+    fn get(index: &SledIndex, key: &[u8]) -> Option<Value> {
+        index.get(key).unwrap().map(|cell| cell.bytes().unwrap())
+    }
+
+    fn scan(index: &SledIndex, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Key, Value)> {
+        let rows = index.scan(prefix, after, limit).unwrap();
+        rows.into_iter().map(|(key, cell)| (key, cell.bytes().unwrap())).collect()
     }
 
     #[test]
@@ -327,7 +344,7 @@ mod tests {
         let index = SledIndex::open(&dir.path().join("index"), CACHE).unwrap();
         index.apply(RowBatch { rows: vec![row("\0a", "1"), row("\0z", "2")], applied: 7 }).unwrap();
         assert_eq!(index.applied().unwrap(), 7);
-        assert_eq!(index.get(APPLIED).unwrap(), None);
+        assert_eq!(get(&index, APPLIED), None);
         let keys: Vec<_> = index.scan(b"", None, 10).unwrap().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, [b"\0a", b"\0z"]);
         assert_eq!(index.scan(b"", None, 2).unwrap().len(), 2);
@@ -343,7 +360,7 @@ mod tests {
         index.inner.write().unwrap();
         index.apply(RowBatch { rows: vec![row("a", "2")], applied: 4 }).unwrap();
         index.recover().unwrap();
-        assert_eq!((index.applied().unwrap(), index.get(b"a").unwrap()), (3, Some(b"1".to_vec())));
+        assert_eq!((index.applied().unwrap(), get(&index, b"a")), (3, Some(b"1".to_vec())));
     }
 
     #[test]
@@ -354,7 +371,7 @@ mod tests {
         index.apply(RowBatch { rows: vec![row("a", "1")], applied: 3 }).unwrap();
         drop(index);
         let index = SledIndex::open(&path, CACHE).unwrap();
-        assert_eq!((index.applied().unwrap(), index.get(b"a").unwrap()), (3, Some(b"1".to_vec())));
+        assert_eq!((index.applied().unwrap(), get(&index, b"a")), (3, Some(b"1".to_vec())));
     }
 
     proptest! {
@@ -366,7 +383,8 @@ mod tests {
             let mut model = std::collections::BTreeMap::new();
             for (applied, (key, value, written)) in (1..).zip(steps) {
                 let value = value.map(|value| vec![value]);
-                index.apply(RowBatch { rows: vec![(vec![b'k', key], value.clone())], applied }).unwrap();
+                let cell = value.clone().map(Cell::Stored);
+                index.apply(RowBatch { rows: vec![(vec![b'k', key], cell)], applied }).unwrap();
                 match value {
                     Some(value) => model.insert(vec![b'k', key], value),
                     None => model.remove(&vec![b'k', key]),
@@ -374,12 +392,12 @@ mod tests {
                 if written {
                     index.inner.write().unwrap();
                 }
-                prop_assert_eq!(index.get(&[b'k', key]).unwrap(), model.get(&vec![b'k', key]).cloned());
+                prop_assert_eq!(get(&index, &[b'k', key]), model.get(&vec![b'k', key]).cloned());
             }
             let wanted: Vec<_> = model.clone().into_iter().take(limit).collect();
-            prop_assert_eq!(index.scan(b"k", None, limit).unwrap(), wanted);
+            prop_assert_eq!(scan(&index, b"k", None, limit), wanted);
             let later = model.into_iter().filter(|(key, _)| *key > vec![b'k', after]).take(limit);
-            prop_assert_eq!(index.scan(b"k", Some(&[b'k', after]), limit).unwrap(), later.collect::<Vec<_>>());
+            prop_assert_eq!(scan(&index, b"k", Some(&[b'k', after]), limit), later.collect::<Vec<_>>());
         }
     }
 
@@ -392,7 +410,7 @@ mod tests {
             fs::write(path.join("conf"), "segment_size: nonsense").unwrap();
             assert!(SledIndex::open(&path, CACHE).is_err(), "round {round}");
             let index = SledIndex::rebuild(&path, CACHE).unwrap();
-            assert_eq!((index.applied().unwrap(), index.scan(b"", None, 9).unwrap()), (0, Vec::new()));
+            assert_eq!((index.applied().unwrap(), scan(&index, b"", None, 9)), (0, Vec::new()));
             assert!(dir.path().join(format!("index.broken-{round}")).is_dir());
         }
     }

@@ -18,7 +18,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use trade_actors::hub::{CloseReason, HubMsg};
 use warp::Reply;
 use warp::http::{Method, Request, Response, StatusCode, header};
 
@@ -113,9 +112,6 @@ async fn finish(edge: &Edge, mut connections: JoinSet<()>) {
             connections = connections.len(),
             "connections did not finish in time and were dropped"
         );
-    }
-    if let Some(engine) = edge.web.engine.get() {
-        engine.hub(HubMsg::CloseAll(CloseReason::GoingAway));
     }
     edge.tasks.finish(FINISH).await;
 }

@@ -1,5 +1,7 @@
 //! A broker that fails: what was not received is sent again, what may have been received is looked up, never both.
 
+use std::time::Duration;
+
 use trade_actors::domain::report::{Refusal, RefusalCode};
 use venues::flaky::{Asked, Fault, Script};
 
@@ -56,4 +58,43 @@ async fn a_refusal_is_final_and_its_words_reach_the_user() {
     let (trade, script) = through(vec![Fault::Refuse(refusal)], "rejected").await;
     assert_eq!((&trade["code"], &trade["reason"]), (&"INSUFFICIENT_FUNDS".into(), &message.into()));
     assert_eq!(submissions(&script), 1);
+}
+
+/// A limit order far from the market: it rests once the broker has it.
+fn resting(id: &str) -> serde_json::Value {
+    serde_json::json!({ "id": id, "ticker": "AAPL", "action": "buy", "quantity": 1, "order_type": "limit", "price": 175 })
+}
+
+/// Halts while the answer to a submission is outstanding, and returns the trade once it is cancelled.
+async fn halted_meanwhile(fault: Fault) -> (serde_json::Value, Script) {
+    let script = Script::default();
+    script.next([fault]);
+    let program = TestApp::behind(&script).await;
+    let owner = program.owner();
+    let signal = owner.signal(&resting("one")).await.str("signal_id").to_owned();
+    let halt = serde_json::json!({ "active": true, "reason": "enough" });
+    owner.post("/api/v1/kill-switch", &halt).await.expect(200);
+    let trade = owner.settled(&signal, "cancelled").await;
+    let (data, _dir) = program.stop().await;
+    Story::read(&data).assert_nothing_lost_or_doubled([signal.as_str()]);
+    (trade, script)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_does_not_overtake_its_order() {
+    let (_, script) = halted_meanwhile(Fault::Delay(Duration::from_millis(400))).await;
+    assert!(
+        matches!(script.journal().as_slice(), [Asked::Submit(_), Asked::Cancel(_)]),
+        "{:?}",
+        script.journal()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_halted_order_that_the_broker_never_had_is_not_sent_again() {
+    for fault in [Fault::Unreachable, Fault::LoseRequest] {
+        let (trade, script) = halted_meanwhile(fault).await;
+        assert_eq!(trade["reason"], "Cancelled before the broker had it.");
+        assert_eq!(submissions(&script), 1);
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ed25519_dalek::{Signature, SigningKey};
 use trade_actors::domain::record::{Hash, Record, Statement, Status};
 use trade_actors::ports::log::{Checkpoint, Entry, Head, Log, LogError};
-use trade_actors::ports::store::{Key, RowBatch, Store, Value, Vault};
+use trade_actors::ports::store::{Cell, Key, RowBatch, Store, Value, Vault};
 use trade_executor::store::index::SledIndex;
 use trade_executor::store::segments::{Options, SegmentLog, SegmentReader, verify};
 use trade_executor::store::vault::SledVault;
@@ -128,14 +128,18 @@ fn a_log_is_read_while_it_is_written(open: &impl Fn(&Path) -> Box<dyn Log>) {
     assert_chain(&read(log.as_ref(), 1), 1, log.head().seq);
 }
 
-fn rows(rows: &[(&str, Option<&str>)]) -> Vec<(Key, Option<Value>)> {
+fn rows(rows: &[(&str, Option<&str>)]) -> Vec<(Key, Option<Cell>)> {
     rows.iter()
-        .map(|(key, value)| (key.as_bytes().to_vec(), value.map(|text| text.as_bytes().to_vec())))
+        .map(|(key, value)| (key.as_bytes().to_vec(), value.map(|text| text.as_bytes().to_vec().into())))
         .collect()
 }
 
-fn keys(rows: Vec<(Key, Value)>) -> Vec<String> {
+fn keys<V>(rows: Vec<(Key, V)>) -> Vec<String> {
     rows.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
+}
+
+fn bytes(cell: Option<Cell>) -> Option<Value> {
+    cell.map(|cell| cell.bytes().unwrap())
 }
 
 /// The promises of [`Store`], for one that keeps itself in the directory it is given.
@@ -154,8 +158,8 @@ fn store_conformance(open: impl Fn(&Path) -> Box<dyn Store>) {
     ]);
     store.apply(RowBatch { rows: written, applied: 3 }).unwrap();
     assert_eq!(store.applied().unwrap(), 3);
-    assert_eq!(store.get(b"b/2").unwrap().as_deref(), Some(b"2".as_slice()));
-    assert_eq!(store.get(b"c/1").unwrap(), None);
+    assert_eq!(bytes(store.get(b"b/2").unwrap()), Some(b"2".to_vec()));
+    assert_eq!(bytes(store.get(b"c/1").unwrap()), None);
     assert_eq!(keys(store.scan(b"", None, 10).unwrap()), ["a/1", "b", "b/10", "b/2"]);
     assert_eq!(keys(store.scan(b"b/", None, 10).unwrap()), ["b/10", "b/2"]);
     assert_eq!(keys(store.scan(b"b/", Some(b"b/10"), 10).unwrap()), ["b/2"]);
@@ -169,11 +173,16 @@ fn store_conformance(open: impl Fn(&Path) -> Box<dyn Store>) {
     assert!(store.scan(b"b/", None, 0).unwrap().is_empty());
 
     store.apply(RowBatch { rows: rows(&[("b/2", Some("two")), ("a/1", None)]), applied: 4 }).unwrap();
-    assert_eq!(store.get(b"b/2").unwrap().as_deref(), Some(b"two".as_slice()));
+    assert_eq!(bytes(store.get(b"b/2").unwrap()), Some(b"two".to_vec()));
     assert_eq!(keys(store.scan(b"a", None, 10).unwrap()), Vec::<String>::new());
+    let live = Cell::of(std::sync::Arc::new(vec![1_u8, 2]));
+    store.apply(RowBatch { rows: vec![(b"live".to_vec(), Some(live))], applied: 4 }).unwrap();
+    assert_eq!(*store.get(b"live").unwrap().unwrap().read::<Vec<u8>>().unwrap(), [1, 2]);
     drop(store);
     let store = open(dir.path());
     assert_eq!(store.applied().unwrap(), 4);
+    assert_eq!(bytes(store.get(b"live").unwrap()), Some(b"[1,2]".to_vec()));
+    store.apply(RowBatch { rows: vec![(b"live".to_vec(), None)], applied: 4 }).unwrap();
     assert_eq!(keys(store.scan(b"", None, 10).unwrap()), ["b", "b/10", "b/2"]);
 
     pages_join_to_the_whole(store.as_ref());
@@ -181,8 +190,9 @@ fn store_conformance(open: impl Fn(&Path) -> Box<dyn Store>) {
 }
 
 fn pages_join_to_the_whole(store: &dyn Store) {
-    let many: Vec<_> =
-        (0_u32..500).map(|n| ([b"page/".as_slice(), &n.to_be_bytes()].concat(), Some(vec![1]))).collect();
+    let many: Vec<_> = (0_u32..500)
+        .map(|n| ([b"page/".as_slice(), &n.to_be_bytes()].concat(), Some(vec![1].into())))
+        .collect();
     let all: Vec<_> = many.iter().map(|(key, _)| key.clone()).collect();
     store.apply(RowBatch { rows: many, applied: 5 }).unwrap();
     let mut seen: Vec<Key> = Vec::new();
@@ -203,14 +213,14 @@ fn rows_and_applied_change_in_one_step(store: &dyn Store) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for applied in 6..=last {
-                let row = (b"step".to_vec(), Some(applied.to_be_bytes().to_vec()));
+                let row = (b"step".to_vec(), Some(applied.to_be_bytes().to_vec().into()));
                 store.apply(RowBatch { rows: vec![row], applied }).unwrap();
             }
         });
         let mut row = 0;
         while row < last {
-            row =
-                store.get(b"step").unwrap().map_or(0, |value| u64::from_be_bytes(value.try_into().unwrap()));
+            let step = bytes(store.get(b"step").unwrap());
+            row = step.map_or(0, |value| u64::from_be_bytes(value.try_into().unwrap()));
             let applied = store.applied().unwrap();
             assert!(applied >= row, "row {row} was there before its marker {applied}");
         }
@@ -295,10 +305,12 @@ fn an_index_follows_from_the_log_after_a_rebuild() {
     append(log.as_mut(), 1..=20);
     let fill = |index: &SledIndex| {
         for record in log.read(index.applied().unwrap() + 1).unwrap().map(Result::unwrap) {
-            let row = (record.seq.to_be_bytes().to_vec(), record.statement.payload.map(String::into_bytes));
+            let payload = record.statement.payload.map(|payload| payload.into_bytes().into());
+            let row = (record.seq.to_be_bytes().to_vec(), payload);
             index.apply(RowBatch { rows: vec![row], applied: record.seq }).unwrap();
         }
-        index.scan(b"", None, 100).unwrap()
+        let rows = index.scan(b"", None, 100).unwrap().into_iter();
+        rows.map(|(key, cell)| (key, cell.bytes().unwrap())).collect::<Vec<_>>()
     };
     let path = dir.path().join("index");
     let before = fill(&SledIndex::open(&path, CACHE_BYTES).unwrap());

@@ -1,8 +1,11 @@
 //! All that can happen. An event is the payload of a record; projections and actors follow from events alone.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::canonical;
 use super::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, SourceId, UserId};
 use super::instrument::Symbol;
 use super::money::{Money, Quantity};
@@ -276,7 +279,7 @@ pub struct Fact {
     /// Whose it is.
     pub user: Option<UserId>,
     /// What happened.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// What the log will say.
     pub statement: Statement,
 }
@@ -284,13 +287,14 @@ pub struct Fact {
 impl Fact {
     /// Words an event of the engine's own doing.
     #[must_use]
-    pub fn new(user: Option<UserId>, event: Event) -> Self {
+    pub fn new(user: Option<UserId>, event: impl Into<Arc<Event>>) -> Self {
         Self::by(user, event, &Caller::default())
     }
 
     /// Words an event caused by a caller.
     #[must_use]
-    pub fn by(user: Option<UserId>, event: Event, caller: &Caller) -> Self {
+    pub fn by(user: Option<UserId>, event: impl Into<Arc<Event>>, caller: &Caller) -> Self {
+        let event = event.into();
         let (resource_type, resource_id) = event.resource();
         let error_message = event.failure();
         let statement = Statement {
@@ -318,7 +322,7 @@ pub struct Committed {
     /// Whose it is.
     pub user: Option<UserId>,
     /// What happened.
-    pub event: Event,
+    pub event: Arc<Event>,
 }
 
 impl Event {
@@ -405,6 +409,17 @@ impl Event {
         }
     }
 
+    /// Returns whether it changes a source, or who follows it.
+    pub(crate) const fn concerns_sources(&self) -> bool {
+        matches!(
+            self,
+            Self::SourceCreated { .. }
+                | Self::SourceRotated { .. }
+                | Self::SourceFollowed { .. }
+                | Self::SourceUnfollowed { .. }
+        )
+    }
+
     /// Returns why it is a failure, when it is one.
     fn failure(&self) -> Option<String> {
         match self {
@@ -450,10 +465,9 @@ impl Event {
 
     /// Returns the event as canonical JSON (RFC 8785).
     ///
-    /// All keys are ASCII, all numbers are strings or integers below 2^53, and maps are sorted, so the compact
-    /// form of `serde_json` is the canonical one.
+    /// All keys are ASCII and all numbers are strings or integers below 2^53, so sorting the keys is all there is to do.
     fn canonical(&self) -> Option<String> {
-        serde_json::to_value(self).and_then(|value| serde_json::to_string(&value)).ok()
+        serde_json::to_string(self).ok().map(|json| canonical::sorted(&json))
     }
 
     /// Reads an event back from a record's payload.

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use std::any::Any;
+use std::fmt::Debug;
+
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::domain::event::{Committed, Event, Scope};
 use crate::domain::feed::{FeedRow, Outcome, SignalEntry, Source};
@@ -15,23 +19,23 @@ use crate::domain::report::OrderReport;
 use crate::domain::signal::Origin;
 use crate::domain::user::{Trading, UserState};
 use crate::ports::log::{LogError, Records};
-use crate::ports::store::{Key, RowBatch, Store, StoreError, Value};
-use crate::views::{GLOBAL, Progress, Seen, Views, decode, key, newest_first, pair, seen_key, token_key};
+use crate::ports::store::{Cell, Key, RowBatch, Store, StoreError};
+use crate::views::{GLOBAL, Progress, Seen, Views, key, newest_first, pair, seen_key, token_key};
 
 /// Rows touched by a run of events, read once and written once.
 #[derive(Debug)]
 pub struct Projection {
     store: Arc<dyn Store>,
     views: Views,
-    users: BTreeMap<UserId, Option<UserState>>,
+    users: BTreeMap<UserId, Option<Arc<UserState>>>,
     orders: BTreeMap<ClientOrderId, Option<Arc<Order>>>,
-    signals: BTreeMap<SignalId, Option<SignalEntry>>,
+    signals: BTreeMap<SignalId, Option<Arc<SignalEntry>>>,
     feed: BTreeMap<Key, Option<Arc<FeedRow>>>,
-    papers: BTreeMap<ConnectionId, PaperAccount>,
-    reports: BTreeMap<ClientOrderId, Option<OrderReport>>,
+    papers: BTreeMap<ConnectionId, Arc<PaperAccount>>,
+    reports: BTreeMap<ClientOrderId, Option<Arc<OrderReport>>>,
     undecided: BTreeMap<SignalId, bool>,
     busy: BTreeMap<UserId, bool>,
-    rows: Vec<(Key, Option<Value>)>,
+    rows: Vec<(Key, Option<Cell>)>,
     applied: u64,
 }
 
@@ -56,7 +60,7 @@ pub fn catch_up(
             }
             projection.applied = record.seq;
         }
-        let batch = projection.into_batch()?;
+        let batch = projection.into_batch();
         applied = batch.applied;
         store.apply(batch)?;
         progress(applied);
@@ -102,6 +106,7 @@ impl Projection {
     /// When a row cannot be read.
     pub fn apply(&mut self, committed: &Committed, push: &mut dyn FnMut(Push)) -> Result<(), StoreError> {
         let Committed { seq, event, user, .. } = committed;
+        let event = &**event;
         self.applied = *seq;
         self.fold_shared(committed)?;
         let order = self.fold_order(committed)?;
@@ -109,7 +114,7 @@ impl Projection {
         let Some(user) = *user else { return Ok(()) };
         if let Event::UserCreated { name, role, limits } = event {
             let state = UserState::new(user, name.clone(), *role, limits.clone(), committed.at);
-            self.users.insert(user, Some(state));
+            self.users.insert(user, Some(Arc::new(state)));
         }
         let Some(state) = self.user(user)? else { return Ok(()) };
         let was_idle = state.is_idle();
@@ -129,40 +134,24 @@ impl Projection {
     }
 
     /// Returns all rows touched, ready to be written in one step.
-    ///
-    /// # Errors
-    /// When a row cannot be encoded.
-    pub fn into_batch(self) -> Result<RowBatch, StoreError> {
+    #[must_use]
+    pub fn into_batch(self) -> RowBatch {
         let mut rows = self.rows;
-        for (id, user) in &self.users {
-            put(&mut rows, key(b"u/", id.uuid()), user.as_ref())?;
-        }
-        for (id, order) in &self.orders {
-            put(&mut rows, key(b"o/", id.uuid()), order.as_ref())?;
-        }
-        for (id, signal) in &self.signals {
-            put(&mut rows, key(b"s/", id.uuid()), signal.as_ref())?;
-        }
-        for (feed_key, row) in self.feed {
-            put(&mut rows, feed_key, row.as_ref())?;
-        }
-        for (id, account) in &self.papers {
-            put(&mut rows, key(b"p/", id.uuid()), Some(account))?;
-        }
-        for (id, report) in &self.reports {
-            put(&mut rows, key(b"q/", id.uuid()), report.as_ref())?;
-        }
-        for (id, open) in &self.undecided {
-            rows.push((key(b"x/", id.uuid()), open.then(Vec::new)));
-        }
-        for (id, busy) in &self.busy {
-            rows.push((key(b"b/", id.uuid()), busy.then(Vec::new)));
-        }
-        Ok(RowBatch { rows, applied: self.applied })
+        put_all(&mut rows, b"u/", self.users.into_iter().map(|(id, row)| (id.uuid(), row)));
+        put_all(&mut rows, b"o/", self.orders.into_iter().map(|(id, row)| (id.uuid(), row)));
+        put_all(&mut rows, b"s/", self.signals.into_iter().map(|(id, row)| (id.uuid(), row)));
+        put_all(&mut rows, b"p/", self.papers.into_iter().map(|(id, row)| (id.uuid(), Some(row))));
+        put_all(&mut rows, b"q/", self.reports.into_iter().map(|(id, row)| (id.uuid(), row)));
+        rows.extend(self.feed.into_iter().filter_map(|(key, row)| Some((key, Some(Cell::of(row?))))));
+        let flag = |set: bool| set.then(|| Cell::Stored(Vec::new()));
+        rows.extend(self.undecided.into_iter().map(|(id, open)| (key(b"x/", id.uuid()), flag(open))));
+        rows.extend(self.busy.into_iter().map(|(id, busy)| (key(b"b/", id.uuid()), flag(busy))));
+        RowBatch { rows, applied: self.applied }
     }
 
     fn fold_shared(&mut self, committed: &Committed) -> Result<(), StoreError> {
         let Committed { at, user, event, .. } = committed;
+        let event = &**event;
         match event {
             Event::SourceCreated { source, name, token_hash } => {
                 let Some(owner) = *user else { return Ok(()) };
@@ -174,37 +163,36 @@ impl Projection {
                     token_hash: token_hash.clone(),
                     created_at: *at,
                 };
-                put(&mut self.rows, key(b"c/", source.uuid()), Some(&row))?;
+                put(&mut self.rows, key(b"c/", source.uuid()), row);
                 if let Some(hash) = token_hash {
-                    put(&mut self.rows, token_key(hash), Some(source))?;
+                    put(&mut self.rows, token_key(hash), *source);
                 }
             }
             Event::SourceRotated { source, version, token_hash } => {
                 // The row may be among those not yet written.
                 let source_key = key(b"c/", source.uuid());
                 let unwritten = self.rows.iter().rev().find(|(key, _)| *key == source_key);
-                let stored = match unwritten {
-                    Some((_, value)) => value.clone(),
+                let cell = match unwritten {
+                    Some((_, cell)) => cell.clone(),
                     None => self.store.get(&source_key)?,
                 };
-                let Some(mut row) = stored.map(|value| decode::<Source>(&value)).transpose()? else {
-                    return Ok(());
-                };
+                let Some(row) = cell.map(Cell::read::<Source>).transpose()? else { return Ok(()) };
+                let mut row = Arc::unwrap_or_clone(row);
                 if let Some(old) = row.token_hash.replace(token_hash.clone()) {
                     self.rows.push((token_key(&old), None));
                 }
                 row.version = *version;
-                put(&mut self.rows, source_key, Some(&row))?;
-                put(&mut self.rows, token_key(token_hash), Some(source))?;
+                put(&mut self.rows, source_key, row);
+                put(&mut self.rows, token_key(token_hash), *source);
             }
-            Event::SourceFollowed { source } => self.follow(*source, *user, Some(Vec::new())),
+            Event::SourceFollowed { source } => self.follow(*source, *user, Some(Cell::Stored(Vec::new()))),
             Event::SourceUnfollowed { source } => self.follow(*source, *user, None),
             Event::TradingHalted { scope: Scope::Global, by, reason } => {
                 let halted = Trading::Halted { by: by.clone(), reason: reason.clone(), at: *at };
-                put(&mut self.rows, GLOBAL.to_vec(), Some(&halted))?;
+                put(&mut self.rows, GLOBAL.to_vec(), halted);
             }
             Event::TradingResumed { scope: Scope::Global, .. } => {
-                put(&mut self.rows, GLOBAL.to_vec(), Some(&Trading::Active))?;
+                put(&mut self.rows, GLOBAL.to_vec(), Trading::Active);
             }
             Event::PaperOpened { connection, .. }
             | Event::PaperBooked { connection, .. }
@@ -234,7 +222,7 @@ impl Projection {
         Ok(())
     }
 
-    fn follow(&mut self, source: crate::domain::ids::SourceId, user: Option<UserId>, value: Option<Value>) {
+    fn follow(&mut self, source: crate::domain::ids::SourceId, user: Option<UserId>, value: Option<Cell>) {
         let Some(user) = user else { return };
         self.rows.push((pair(b"f/", source.uuid(), user.uuid()), value.clone()));
         self.rows.push((pair(b"F/", user.uuid(), source.uuid()), value));
@@ -242,19 +230,18 @@ impl Projection {
 
     fn fold_paper(&mut self, connection: ConnectionId, committed: &Committed) -> Result<(), StoreError> {
         if !self.papers.contains_key(&connection) {
-            let account =
-                self.views.paper_account(connection)?.unwrap_or_else(|| PaperAccount::new(connection));
-            self.papers.insert(connection, account);
+            let known = self.views.shared(&key(b"p/", connection.uuid()))?;
+            self.papers.insert(connection, known.unwrap_or_else(|| Arc::new(PaperAccount::new(connection))));
         }
         if let Some(account) = self.papers.get_mut(&connection) {
-            account.apply(&committed.event, committed.at);
+            Arc::make_mut(account).apply(&committed.event, committed.at);
         }
-        if let Event::PaperBooked { order, .. } | Event::PaperMoved { order, .. } = &committed.event {
+        if let Event::PaperBooked { order, .. } | Event::PaperMoved { order, .. } = &*committed.event {
             if !self.reports.contains_key(order) {
-                self.reports.insert(*order, self.views.paper_order(*order)?);
+                self.reports.insert(*order, self.views.shared(&key(b"q/", order.uuid()))?);
             }
-            let before = self.reports.remove(order).flatten();
-            self.reports.insert(*order, paper::report(&committed.event, before));
+            let before = self.reports.remove(order).flatten().map(Arc::unwrap_or_clone);
+            self.reports.insert(*order, paper::report(&committed.event, before).map(Arc::new));
         }
         Ok(())
     }
@@ -263,17 +250,18 @@ impl Projection {
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no order")]
     fn fold_order(&mut self, committed: &Committed) -> Result<Option<Arc<Order>>, StoreError> {
         let Committed { seq, at, event, .. } = committed;
+        let event = &**event;
         let id = match event {
             Event::OrderCreated { ticket, .. } | Event::OrderDenied { ticket, .. } => {
                 let order = Self::new_order(ticket, committed);
                 self.orders.insert(ticket.id, order.map(Arc::new));
                 let listed = newest_first(b"t/", ticket.user, *seq);
-                put(&mut self.rows, listed, Some(&ticket.id))?;
+                put(&mut self.rows, listed, ticket.id);
                 ticket.id
             }
             Event::OrderMoved { order, step, stages } => {
                 if !self.orders.contains_key(order) {
-                    self.orders.insert(*order, self.views.order(*order)?.map(Arc::new));
+                    self.orders.insert(*order, self.views.shared(&key(b"o/", order.uuid()))?);
                 }
                 if let Some(Some(row)) = self.orders.get_mut(order) {
                     let row = Arc::make_mut(row);
@@ -293,7 +281,7 @@ impl Projection {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "called for these two events only")]
     fn new_order(ticket: &Ticket, committed: &Committed) -> Option<Order> {
-        let (broker, mode, decision, stages, denial) = match &committed.event {
+        let (broker, mode, decision, stages, denial) = match &*committed.event {
             Event::OrderCreated { broker, mode, decision, stages, .. } => {
                 (broker, mode, decision, stages, None)
             }
@@ -313,6 +301,7 @@ impl Projection {
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no delivery")]
     fn fold_feed(&mut self, committed: &Committed) -> Result<Option<Arc<FeedRow>>, StoreError> {
         let Committed { seq, at, user, event } = committed;
+        let event = &**event;
         let Some(user) = *user else { return Ok(None) };
         match event {
             Event::SignalReceived { signal, recipients, excerpt } => {
@@ -325,10 +314,10 @@ impl Projection {
                     excerpt: excerpt.clone(),
                 };
                 let seen = Seen { signal: signal.id, at: signal.received_at };
-                put(&mut self.rows, seen_key(signal.source, signal.delivery), Some(&seen))?;
+                put(&mut self.rows, seen_key(signal.source, signal.delivery), seen);
                 self.undecided.insert(signal.id, *recipients > 0);
                 let row = feed_row(&entry, *seq, Outcome::Pending);
-                self.signals.insert(signal.id, Some(entry));
+                self.signals.insert(signal.id, Some(Arc::new(entry)));
                 Ok(Some(self.put_feed(user, *seq, row)))
             }
             Event::SignalRepeated { signal, .. } => {
@@ -397,8 +386,7 @@ impl Projection {
     ) -> Result<Option<Arc<FeedRow>>, StoreError> {
         let feed_key = newest_first(b"g/", user, seq);
         if !self.feed.contains_key(&feed_key) {
-            let row = self.store.get(&feed_key)?.map(|value| decode(&value)).transpose()?;
-            self.feed.insert(feed_key.clone(), row.map(Arc::new));
+            self.feed.insert(feed_key.clone(), self.views.shared(&feed_key)?);
         }
         let Some(Some(row)) = self.feed.get_mut(&feed_key) else { return Ok(None) };
         change(Arc::make_mut(row));
@@ -407,16 +395,16 @@ impl Projection {
 
     fn user(&mut self, user: UserId) -> Result<Option<&mut UserState>, StoreError> {
         if !self.users.contains_key(&user) {
-            self.users.insert(user, self.views.user(user)?);
+            self.users.insert(user, self.views.shared(&key(b"u/", user.uuid()))?);
         }
-        Ok(self.users.get_mut(&user).and_then(Option::as_mut))
+        Ok(self.users.get_mut(&user).and_then(Option::as_mut).map(Arc::make_mut))
     }
 
     fn signal(&mut self, signal: SignalId) -> Result<Option<&mut SignalEntry>, StoreError> {
         if !self.signals.contains_key(&signal) {
-            self.signals.insert(signal, self.views.signal(signal)?);
+            self.signals.insert(signal, self.views.shared(&key(b"s/", signal.uuid()))?);
         }
-        Ok(self.signals.get_mut(&signal).and_then(Option::as_mut))
+        Ok(self.signals.get_mut(&signal).and_then(Option::as_mut).map(Arc::make_mut))
     }
 }
 
@@ -451,15 +439,15 @@ fn describe(step: &OrderStep) -> String {
     }
 }
 
-fn put<T: Serialize + ?Sized>(
-    rows: &mut Vec<(Key, Option<Value>)>,
-    key: Key,
-    row: Option<&T>,
-) -> Result<(), StoreError> {
-    if let Some(row) = row {
-        let value = serde_json::to_vec(row)
-            .map_err(|error| StoreError(format!("a row cannot be encoded: {error}")))?;
-        rows.push((key, Some(value)));
-    }
-    Ok(())
+fn put<T: Serialize + Any + Debug + Send + Sync>(rows: &mut Vec<(Key, Option<Cell>)>, key: Key, row: T) {
+    rows.push((key, Some(Cell::of(Arc::new(row)))));
+}
+
+/// Puts the rows of one kind that exist.
+fn put_all<T: Serialize + Any + Debug + Send + Sync>(
+    rows: &mut Vec<(Key, Option<Cell>)>,
+    prefix: &[u8; 2],
+    all: impl Iterator<Item = (Uuid, Option<Arc<T>>)>,
+) {
+    rows.extend(all.filter_map(|(id, row)| Some((key(prefix, id), Some(Cell::of(row?))))));
 }

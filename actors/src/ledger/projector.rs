@@ -91,6 +91,7 @@ impl Projector {
         let applied = catch_up(&self.read, &self.store, &mut |_| {})?;
         self.queue.retain(|committed| committed.seq > applied);
         self.failed = false;
+        self.progress.sources_changed();
         self.progress.set_index_failed(false);
         self.progress.advance_applied(applied);
         tracing::info!(applied, "the index is back");
@@ -126,9 +127,12 @@ impl Projector {
                 }
             })?;
         }
-        let batch = projection.into_batch()?;
+        let batch = projection.into_batch();
         let applied = batch.applied;
         self.store.apply(batch)?;
+        if self.queue.iter().any(|committed| committed.event.concerns_sources()) {
+            self.progress.sources_changed();
+        }
         self.queue.clear();
         metrics::histogram!("trade_executor_index_apply_seconds").record(started.elapsed().as_secs_f64());
         // Told before it can be read, and read only after it was told: a screen that attaches in between misses nothing.

@@ -74,10 +74,6 @@ impl Table {
         self.flights.is_empty()
     }
 
-    pub(super) fn depth(&self) -> f64 {
-        f64::from(u32::try_from(self.flights.len()).unwrap_or(u32::MAX))
-    }
-
     pub(super) fn contains(&self, signal: SignalId) -> bool {
         self.flights.contains_key(&signal)
     }

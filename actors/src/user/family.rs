@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 
@@ -17,6 +16,7 @@ use crate::domain::restart::backoff;
 use crate::domain::user::{Trading, UserState};
 use crate::engine::{Door, Shared};
 use crate::execution::{Execution, ExecutionArgs, ExecutionMsg};
+use crate::kill_switch::KillSwitch;
 use crate::portfolio::{Portfolio, PortfolioArgs, PortfolioMsg};
 use crate::position::{Position, PositionArgs, PositionMsg};
 use crate::risk::{Risk, RiskArgs, RiskMsg};
@@ -69,7 +69,7 @@ impl Family {
             risk: Door::default(),
             execution: Door::default(),
             portfolio: Door::default(),
-            halted: AtomicBool::new(false),
+            halt: KillSwitch::default(),
         };
         Self {
             lines: Arc::new(lines),
@@ -102,7 +102,10 @@ impl Family {
     }
 
     pub(super) async fn start_deciding(&mut self, user: &UserState) -> Result<(), ActorProcessingErr> {
-        self.lines.halted.store(matches!(user.trading, Trading::Halted { .. }), Ordering::Release);
+        self.lines.halt.set(match &user.trading {
+            Trading::Halted { reason, .. } => Some(reason),
+            Trading::Active => None,
+        });
         let parent = self.lines.user.get_cell();
         let args = RiskArgs { lines: Arc::clone(&self.lines), user: user.clone() };
         let (risk, _) = Actor::spawn_linked(None, Risk, args, parent.clone()).await?;
@@ -165,10 +168,10 @@ impl Family {
     pub(super) async fn follow(
         &mut self,
         user: &UserState,
-        events: &Arc<[Event]>,
+        events: &Arc<[Arc<Event>]>,
     ) -> Result<(), ActorProcessingErr> {
         for event in &**events {
-            let Event::PositionChanged { position, .. } = event else { continue };
+            let Event::PositionChanged { position, .. } = &**event else { continue };
             let key = (position.connection, position.symbol);
             if let Some(actor) = self.positions.get(&key) {
                 if actor.cast(PositionMsg::Changed(position.clone())).is_err() {
@@ -221,8 +224,19 @@ impl Family {
         self.lines.execution.tell(msg);
     }
 
-    pub(super) fn set_halted(&self, halted: bool) {
-        self.lines.halted.store(halted, Ordering::Release);
+    pub(super) fn kill_switch(&self) -> &KillSwitch {
+        &self.lines.halt
+    }
+
+    /// Cancels the open entries, and returns once nothing is on its way that was decided before, or after a second.
+    pub(super) async fn cancel_entries(&self, reason: String) {
+        const PATIENCE_MS: u64 = 1_000;
+        let Some(execution) = self.lines.execution.get() else { return };
+        let canceled =
+            ractor::call_t!(execution, |done| ExecutionMsg::CancelEntries(reason, Some(done)), PATIENCE_MS);
+        if canceled.is_err() {
+            tracing::warn!(user.id = %self.lines.id, "the open entries were not all cancelled within a second; that goes on");
+        }
     }
 
     async fn watch(&mut self, held: &Held) -> Result<(), ActorProcessingErr> {

@@ -1,7 +1,6 @@
 //! The lines between a user's children. A line always leads to the child that lives now.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use ractor::ActorRef;
 
@@ -9,6 +8,7 @@ use super::UserMsg;
 use crate::domain::ids::UserId;
 use crate::engine::{Door, Shared};
 use crate::execution::ExecutionMsg;
+use crate::kill_switch::KillSwitch;
 use crate::portfolio::PortfolioMsg;
 use crate::risk::RiskMsg;
 use crate::router::RouterMsg;
@@ -30,6 +30,6 @@ pub struct Lines {
     pub execution: Door<ExecutionMsg>,
     /// The totals.
     pub portfolio: Door<PortfolioMsg>,
-    /// The kill switch as it is this instant; checked last, right before an order is committed.
-    pub halted: AtomicBool,
+    /// The user's kill switch.
+    pub halt: KillSwitch,
 }

@@ -55,7 +55,7 @@ impl Journal for Log {
             return async { Err(CommitError::Full) }.boxed();
         }
         // Handed over: from here on it is kept, whether anybody waits for the answer or not.
-        self.events.lock().unwrap().extend(facts.into_iter().map(|fact| fact.event));
+        self.events.lock().unwrap().extend(facts.iter().map(|fact| Event::clone(&fact.event)));
         let (gate, lost) = (Arc::clone(&self.gate), self.answer_lost.load(Ordering::SeqCst));
         async move {
             gate.acquire().await.unwrap().forget();

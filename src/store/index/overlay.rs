@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use trade_actors::ports::store::{Key, Value};
+use trade_actors::ports::store::{Cell, Key};
 
 /// Rows by key; `None` hides a row of sled's.
-pub(super) type Rows = BTreeMap<Key, Option<Value>>;
+pub(super) type Rows = BTreeMap<Key, Option<Cell>>;
+
+/// What a value that is not encoded yet counts as, in bytes.
+const LIVE_BYTES: usize = 1 << 10;
 
 /// Rows in memory in front of sled. The newer ones hide the older ones.
 #[derive(Debug, Default)]
@@ -21,21 +24,26 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    pub(super) fn put(&mut self, rows: Vec<(Key, Option<Value>)>, applied: u64) {
-        for (key, value) in rows {
-            self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-            self.newest.insert(key, value);
+    pub(super) fn put(&mut self, rows: Vec<(Key, Option<Cell>)>, applied: u64) {
+        for (key, cell) in rows {
+            let (key_bytes, bytes) = (key.len(), weight(cell.as_ref()));
+            let former = self.newest.insert(key, cell);
+            self.bytes += bytes;
+            self.bytes = match former {
+                Some(former) => self.bytes.saturating_sub(weight(former.as_ref())),
+                None => self.bytes + key_bytes,
+            };
         }
         self.applied = Some(applied);
     }
 
-    /// Returns about how much was put in since the last sealing, in bytes.
+    /// Returns about how much waits to be sealed, in bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Returns what is known of a key here; `Some(None)`: it is removed.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Option<Value>> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Option<Cell>> {
         let sealed = || self.sealed.as_ref().and_then(|rows| rows.get(key));
         self.newest.get(key).or_else(sealed).cloned()
     }
@@ -66,5 +74,13 @@ impl Overlay {
         let mut rows = self.sealed.as_deref().map(within).unwrap_or_default();
         rows.extend(within(&self.newest));
         rows
+    }
+}
+
+fn weight(cell: Option<&Cell>) -> usize {
+    match cell {
+        Some(Cell::Stored(bytes)) => bytes.len(),
+        Some(Cell::Live(_)) => LIVE_BYTES,
+        None => 0,
     }
 }

@@ -65,7 +65,8 @@ impl Story {
             }
             Event::OrderMoved { order, step, .. } => {
                 use OrderStep as S;
-                if matches!(step, S::Expired { .. } | S::Rejected { .. } | S::Failed { .. }) {
+                let unsent = matches!(step, S::Canceled { .. }) && !self.booked.contains_key(&order);
+                if unsent || matches!(step, S::Expired { .. } | S::Rejected { .. } | S::Failed { .. }) {
                     self.refused.insert(order);
                 }
             }
