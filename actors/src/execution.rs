@@ -115,7 +115,7 @@ pub struct ExecutionArgs {
 pub struct ExecutionState {
     lines: Arc<Lines>,
     book: Book,
-    connections: BTreeMap<ConnectionId, Connected>,
+    connections: BTreeMap<ConnectionId, Box<Connected>>,
     searches: BTreeMap<ClientOrderId, Search>,
     attempts: BTreeMap<ClientOrderId, u32>,
 }
@@ -147,10 +147,10 @@ impl Actor for Execution {
         state: &mut ExecutionState,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            ExecutionMsg::Decided(arrival, verdict, again) => state.decided(&arrival, *verdict, again).await,
-            ExecutionMsg::Connected(account) => Box::pin(state.connected(*account)).await,
-            ExecutionMsg::Answered(answer) => state.answered(&me, *answer).await,
-            ExecutionMsg::Reported(report) => state.report(&report, Stages::default()).await,
+            ExecutionMsg::Decided(arrival, verdict, again) => Box::pin(state.decided(&arrival, *verdict, again)).await,
+            ExecutionMsg::Connected(account) => Box::pin(state.connected(account)).await,
+            ExecutionMsg::Answered(answer) => Box::pin(state.answered(&me, *answer)).await,
+            ExecutionMsg::Reported(report) => Box::pin(state.report(&report, Stages::default())).await,
             ExecutionMsg::LookedUp(order, result) => Box::pin(state.looked_up(&me, order, result)).await,
             ExecutionMsg::LookUp(order) => {
                 state.look_up(order);
@@ -266,7 +266,7 @@ impl ExecutionState {
         Err(CommitError::Down("the ledger failed again and again".to_owned()))
     }
 
-    async fn connected(&mut self, account: Connected) -> Result<(), ActorProcessingErr> {
+    async fn connected(&mut self, account: Box<Connected>) -> Result<(), ActorProcessingErr> {
         let (connection, balance) = (account.connection, account.balance);
         self.connections.insert(connection, account);
         // What was sent while nobody could hear the answer, or was never sent at all, is found out now.

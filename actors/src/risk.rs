@@ -77,7 +77,7 @@ impl Actor for Risk {
                 state.review(arrival, again);
             }
             RiskMsg::Balance(connection, balance) => {
-                state.user.balances.insert(connection, balance);
+                state.user.balances.insert(connection, Box::new(balance));
             }
             RiskMsg::Facts(events) => state.fold(&events),
             RiskMsg::Release(order) => {
@@ -111,7 +111,7 @@ impl RiskState {
             quote: shared.market.quote(symbol),
             market: instrument
                 .map_or(MarketStatus::Open, |instrument| shared.market.status(&instrument, now)),
-            balance: self.user.balances.get(&connection.id).copied(),
+            balance: self.user.balances.get(&connection.id).map(|balance| **balance),
             reserved,
             position: self.user.position(connection.id, symbol).map_or(Net::FLAT, |held| held.net),
             pending,

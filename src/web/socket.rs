@@ -73,7 +73,7 @@ pub(super) fn open(edge: &Arc<Edge>, head: &Head, upgrade: Option<OnUpgrade>) ->
 
 async fn socket(upgraded: Upgraded) -> Socket {
     let config = WebSocketConfig::default()
-        .read_buffer_size(2 << 10)
+        .read_buffer_size(512)
         .write_buffer_size(4 << 10)
         .max_write_buffer_size(1 << 20)
         .max_message_size(Some(MESSAGE_MAX))

@@ -133,9 +133,9 @@ pub struct UserState {
     /// Orders that are not final.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub working: BTreeMap<ClientOrderId, Working>,
-    /// Last known balances.
+    /// Last known balances. Boxed, as a map makes room for eleven values with the first.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub balances: BTreeMap<ConnectionId, Balance>,
+    pub balances: BTreeMap<ConnectionId, Box<Balance>>,
     /// Profit taken by all closed parts.
     #[serde(default)]
     pub realized: Option<Money>,
@@ -202,7 +202,7 @@ impl UserState {
     #[must_use]
     pub fn summary(&self, price_of: impl FnMut(Symbol) -> Option<Price>) -> Summary {
         let account = self.default_connection().map(|known| known.id);
-        let balance = account.and_then(|id| self.balances.get(&id));
+        let balance = account.and_then(|id| self.balances.get(&id)).map(Box::as_ref);
         let working = self.working.values().filter(|working| Some(working.connection) == account);
         let reserved = working.map(Working::reserved).sum();
         let opening = self.opening.map(|(_, equity)| equity);
@@ -242,7 +242,7 @@ impl UserState {
                 if self.opening.is_none_or(|(day, _)| day != at.date_naive()) {
                     self.opening = Some((at.date_naive(), balance.equity));
                 }
-                self.balances.insert(*connection, *balance);
+                self.balances.insert(*connection, Box::new(*balance));
             }
             Event::EngineStarted { .. }
             | Event::EngineStopped

@@ -20,7 +20,7 @@ const RECENT: usize = 32;
 #[derive(Debug)]
 pub(super) struct Book {
     user: UserState,
-    orders: BTreeMap<ClientOrderId, Order>,
+    orders: BTreeMap<ClientOrderId, Box<Order>>,
     done: VecDeque<ClientOrderId>,
 }
 
@@ -30,7 +30,7 @@ impl Book {
         let mut orders = BTreeMap::new();
         for id in user.working.keys() {
             if let Some(order) = views.order(*id)? {
-                orders.insert(*id, order);
+                orders.insert(*id, Box::new(order));
             }
         }
         Ok(Self { user, orders, done: VecDeque::new() })
@@ -41,7 +41,7 @@ impl Book {
     }
 
     pub(super) fn order(&self, id: ClientOrderId) -> Option<&Order> {
-        self.orders.get(&id)
+        self.orders.get(&id).map(Box::as_ref)
     }
 
     pub(super) fn knows(&self, id: ClientOrderId) -> bool {
@@ -53,7 +53,7 @@ impl Book {
         let Some(order) = views.order(id)?.filter(|order| order.ticket.user == self.user.id) else {
             return Ok(false);
         };
-        self.orders.insert(id, order);
+        self.orders.insert(id, Box::new(order));
         self.done.push_back(id);
         Ok(true)
     }
@@ -69,7 +69,7 @@ impl Book {
     }
 
     pub(super) fn balance(&self, connection: ConnectionId) -> Option<&Balance> {
-        self.user.balances.get(&connection)
+        self.user.balances.get(&connection).map(Box::as_ref)
     }
 
     pub(super) fn committed(&self, id: ClientOrderId) -> Option<Stamp> {
@@ -85,7 +85,7 @@ impl Book {
                 let (ticket, broker, decision) = (ticket.clone(), broker.clone(), decision.clone());
                 let mut order = Order::new(ticket, broker, *mode, decision, *stages, None, at);
                 order.stages.committed = committed;
-                self.orders.insert(order.ticket.id, order);
+                self.orders.insert(order.ticket.id, Box::new(order));
             }
             Event::OrderMoved { order, step, stages } => {
                 let Some(order) = self.orders.get_mut(order) else { return };

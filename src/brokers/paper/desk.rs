@@ -28,7 +28,7 @@ type Commit = BoxFuture<'static, Result<Receipt, CommitError>>;
 pub(super) struct Desk {
     account: Option<PaperAccount>,
     trails: Trails,
-    reports: BTreeMap<ClientOrderId, OrderReport>,
+    reports: BTreeMap<ClientOrderId, Box<OrderReport>>,
     ended: VecDeque<ClientOrderId>,
     under_way: Option<UnderWay>,
     watch: Option<Watch>,
@@ -72,7 +72,7 @@ impl Desk {
 
     /// Takes over an account with what is known of its open orders.
     pub(super) fn open(&mut self, account: PaperAccount, reports: Vec<OrderReport>) {
-        self.reports = reports.into_iter().map(|report| (report.order, report)).collect();
+        self.reports = reports.into_iter().map(|report| (report.order, Box::new(report))).collect();
         self.ended.clear();
         self.account = Some(account);
     }
@@ -95,7 +95,7 @@ impl Desk {
 
     /// Returns what was last told of an order, with all its executions.
     pub(super) fn report(&self, order: ClientOrderId) -> Option<&OrderReport> {
-        self.reports.get(&order)
+        self.reports.get(&order).map(Box::as_ref)
     }
 
     /// Returns whether no order is open.
@@ -186,8 +186,8 @@ impl Desk {
                 continue;
             };
             let before = self.reports.remove(order);
-            if let Some(now) = report(event, before) {
-                self.reports.insert(*order, now);
+            if let Some(now) = report(event, before.map(|before| *before)) {
+                self.reports.insert(*order, Box::new(now));
             }
             if !account.open.contains_key(order) {
                 self.ended.push_back(*order);
