@@ -244,3 +244,28 @@ impl Watch {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ports::clock::SystemClock;
+
+    #[tokio::test]
+    async fn sockets_are_told_however_the_hub_ends() {
+        for kill in [true, false] {
+            let args = HubArgs { watched: Arc::default(), clock: Arc::new(SystemClock::new()) };
+            let (hub, ended) = Actor::spawn(None, Hub, args).await.unwrap();
+            let user = UserId::new(Uuid::nil());
+            let attached = ractor::call!(hub, |reply| HubMsg::Attach { user, since: None, reply }).unwrap();
+            if kill {
+                hub.kill();
+            } else {
+                hub.stop(None);
+            }
+            ended.await.unwrap();
+            assert!(matches!(attached.outbox.next().await, Next::Close(CloseReason::GoingAway)));
+        }
+    }
+}

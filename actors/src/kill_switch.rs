@@ -33,3 +33,41 @@ impl KillSwitch {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = reason.map(Into::into);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_queued_behind_the_halt() {
+        for _ in 0..200 {
+            let (switch, log) = (&KillSwitch::default(), Mutex::new(Vec::new()));
+            let write = |line| log.lock().unwrap().push(line);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    let one_more = |stopped: Option<&str>| {
+                        if stopped.is_none() {
+                            write("order");
+                        }
+                        stopped.is_none()
+                    };
+                    scope.spawn(move || while switch.pass(one_more) {});
+                }
+                scope.spawn(|| switch.stop("enough", || write("halt")));
+            });
+            assert_eq!(log.into_inner().unwrap().last(), Some(&"halt"));
+        }
+    }
+
+    #[test]
+    fn the_reason_is_told_until_trading_goes_on() {
+        let switch = KillSwitch::default();
+        assert_eq!(switch.reason(), None);
+        switch.stop("lunch", || ());
+        assert_eq!(switch.reason().as_deref(), Some("lunch"));
+        switch.set(None);
+        assert!(switch.pass(|stopped| stopped.is_none()));
+    }
+}
