@@ -2,7 +2,7 @@
 
 mod book;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::domain::event::{Event, Fact};
 use crate::domain::execution::{Found, Search, reported, resend_after};
 use crate::domain::ids::{ClientOrderId, ConnectionId};
 use crate::domain::intent::Intent;
-use crate::domain::order::{Mode, OrderStatus, OrderStep, Ticket};
+use crate::domain::order::{Mode, Order, OrderStatus, OrderStep, Ticket};
 use crate::domain::portfolio::Balance;
 use crate::domain::report::OrderReport;
 use crate::domain::risk::{Approved, Denial, DenialCode};
@@ -116,6 +116,8 @@ pub struct ExecutionState {
     lines: Arc<Lines>,
     book: Book,
     connections: BTreeMap<ConnectionId, Box<Connected>>,
+    /// Orders that were handed to the broker and not answered for.
+    under_way: BTreeSet<ClientOrderId>,
     searches: BTreeMap<ClientOrderId, Search>,
     attempts: BTreeMap<ClientOrderId, u32>,
 }
@@ -135,6 +137,7 @@ impl Actor for Execution {
             lines: args.lines,
             book,
             connections: BTreeMap::new(),
+            under_way: BTreeSet::new(),
             searches: BTreeMap::new(),
             attempts: BTreeMap::new(),
         })
@@ -147,7 +150,9 @@ impl Actor for Execution {
         state: &mut ExecutionState,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            ExecutionMsg::Decided(arrival, verdict, again) => Box::pin(state.decided(&arrival, *verdict, again)).await,
+            ExecutionMsg::Decided(arrival, verdict, again) => {
+                Box::pin(state.decided(&arrival, *verdict, again)).await
+            }
             ExecutionMsg::Connected(account) => Box::pin(state.connected(account)).await,
             ExecutionMsg::Answered(answer) => Box::pin(state.answered(&me, *answer)).await,
             ExecutionMsg::Reported(report) => Box::pin(state.report(&report, Stages::default())).await,
@@ -271,6 +276,7 @@ impl ExecutionState {
         self.connections.insert(connection, account);
         // What was sent while nobody could hear the answer, or was never sent at all, is found out now.
         for order in self.book.open_at(connection) {
+            self.under_way.remove(&order);
             self.look_up(order);
         }
         if self.book.balance(connection).is_none_or(|known| known.cash != balance.cash) {
@@ -286,6 +292,7 @@ impl ExecutionState {
     ) -> Result<(), ActorProcessingErr> {
         fault::point("execution.answered");
         let Answer { order, sent, acknowledged, result } = answer;
+        self.under_way.remove(&order);
         let committed = self.book.committed(order);
         let mut stages =
             Stages { committed, sent: Some(sent), acknowledged: Some(acknowledged), ..Stages::default() };
@@ -340,7 +347,10 @@ impl ExecutionState {
             self.pursue_cancel(id);
             return Ok(());
         }
-        if !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel) {
+        let open =
+            matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel);
+        // While a submission is on its way, "not here" proves nothing; its answer does.
+        if !open || self.under_way.contains(&id) {
             return Ok(());
         }
         let now = self.lines.shared.clock.now();
@@ -379,7 +389,9 @@ impl ExecutionState {
         if self.is_canceling(id) {
             return self.never_sent(id).await;
         }
-        let Some(ticket) = self.book.order(id).map(|order| order.ticket.clone()) else { return Ok(()) };
+        let unsent = |order: &&Order| matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown);
+        let Some(order) = self.book.order(id).filter(unsent) else { return Ok(()) };
+        let ticket = order.ticket.clone();
         match self.pass(&ticket, |halted| halted) {
             Some(denial) => self.expire(id, &denial.message).await,
             None => {
@@ -505,8 +517,11 @@ impl ExecutionState {
         Ok(())
     }
 
-    fn send(&self, ticket: Ticket) {
+    fn send(&mut self, ticket: Ticket) {
         fault::point("execution.send");
+        if !self.under_way.insert(ticket.id) {
+            return;
+        }
         self.tell_broker(ticket.connection, ConnectionMsg::Submit(Box::new(ticket)));
     }
 
