@@ -457,8 +457,10 @@ impl ExecutionState {
         }
         let connection = ticket.connection;
         let events = reported(order, held, balance, report, stages, now);
+        // A balance that is recorded reaches Risk with the other facts.
+        let recorded = events.iter().any(|event| matches!(event, Event::BalanceSeen { .. }));
         self.record(events).await?;
-        if let Some(balance) = report.balance {
+        if let Some(balance) = report.balance.filter(|_| !recorded) {
             self.lines.risk.tell(RiskMsg::Balance(connection, balance));
         }
         Ok(())
