@@ -6,7 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-const CHUNK: usize = 1 << 20;
+/// Bytes written before they are synced: a sync of the log itself waits for no more than these.
+const CHUNK: usize = 256 << 10;
 
 /// How a file of zeros comes to be; tests put a full disk here.
 pub(super) type Make = fn(&Path, u64) -> io::Result<File>;
@@ -88,7 +89,7 @@ pub(super) fn blank(dir: &Path, bytes: u64, make: Make) -> io::Result<Blank> {
     }
 }
 
-/// Writes `bytes` zeros to a new file and syncs it.
+/// Writes `bytes` zeros to a new file and syncs it, bit by bit: the log is written on the same disk meanwhile.
 ///
 /// # Errors
 /// When there is no room or the medium fails.
@@ -99,6 +100,7 @@ pub(super) fn zeros(path: &Path, bytes: u64) -> io::Result<File> {
     while left > 0 {
         let part = chunk.get(..usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)).unwrap_or_default();
         file.write_all(part)?;
+        file.sync_data()?;
         left -= part.len() as u64;
     }
     file.sync_all()?;
