@@ -1,6 +1,7 @@
 //! Orders: commits every verdict before anything is done, sends what was approved, follows it to its end.
 
 mod book;
+mod draft;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::router::RouterMsg;
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
 use book::Book;
+use draft::{Draft, halted};
 
 /// How long after a failed cancel the order's state is asked for.
 const CANCEL_AGAIN: Duration = Duration::from_secs(1);
@@ -555,40 +557,6 @@ impl ExecutionState {
             tracing::debug!("the router is restarting; it resumes from the log");
         }
     }
-}
-
-/// The verdict on a signal, until the kill switches are asked.
-#[derive(Debug)]
-struct Draft {
-    intent: Intent,
-    denial: Option<Denial>,
-    broker: String,
-    mode: Mode,
-    stages: Stages,
-}
-
-impl Draft {
-    fn event(&self, halted: Option<Denial>) -> Event {
-        let Intent { ticket, decision } = self.intent.clone();
-        let (broker, mode, stages) = (self.broker.clone(), self.mode, self.stages);
-        match self.denial.clone().or(halted) {
-            None => Event::OrderCreated { ticket, broker, mode, decision, stages },
-            Some(denial) => Event::OrderDenied { ticket, broker, mode, denial, decision, stages },
-        }
-    }
-}
-
-/// What the kill switches say of an order: the way out by hand stays open.
-fn halted(ticket: &Ticket, everybody: Option<&str>, own: Option<&str>) -> Option<Denial> {
-    if ticket.origin == Origin::Manual && ticket.reduces {
-        return None;
-    }
-    let by = match (everybody, own) {
-        (Some(reason), _) => format!("for everybody: {reason}"),
-        (None, Some(reason)) => format!("by you: {reason}"),
-        (None, None) => return None,
-    };
-    Some(Denial::new(DenialCode::Halted, format!("Trading was halted ({by}). Nothing was sent.")))
 }
 
 fn count(origin: Origin, denied: Option<DenialCode>) {

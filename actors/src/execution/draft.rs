@@ -1,0 +1,43 @@
+//! A decision that is not yet recorded.
+
+use crate::domain::event::Event;
+use crate::domain::intent::Intent;
+use crate::domain::order::{Mode, Ticket};
+use crate::domain::risk::{Denial, DenialCode};
+use crate::domain::signal::Origin;
+use crate::domain::stages::Stages;
+
+/// The verdict on a signal, until the kill switches are asked.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) intent: Intent,
+    pub(super) denial: Option<Denial>,
+    pub(super) broker: String,
+    pub(super) mode: Mode,
+    pub(super) stages: Stages,
+}
+
+impl Draft {
+    /// Words the decision; `halted` is what the kill switches say.
+    pub(super) fn event(&self, halted: Option<Denial>) -> Event {
+        let Intent { ticket, decision } = self.intent.clone();
+        let (broker, mode, stages) = (self.broker.clone(), self.mode, self.stages);
+        match self.denial.clone().or(halted) {
+            None => Event::OrderCreated { ticket, broker, mode, decision, stages },
+            Some(denial) => Event::OrderDenied { ticket, broker, mode, denial, decision, stages },
+        }
+    }
+}
+
+/// What the kill switches say of an order: the way out by hand stays open.
+pub(super) fn halted(ticket: &Ticket, everybody: Option<&str>, own: Option<&str>) -> Option<Denial> {
+    if ticket.origin == Origin::Manual && ticket.reduces {
+        return None;
+    }
+    let by = match (everybody, own) {
+        (Some(reason), _) => format!("for everybody: {reason}"),
+        (None, Some(reason)) => format!("by you: {reason}"),
+        (None, None) => return None,
+    };
+    Some(Denial::new(DenialCode::Halted, format!("Trading was halted ({by}). Nothing was sent.")))
+}
