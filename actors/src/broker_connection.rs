@@ -2,8 +2,9 @@
 //!
 //! Every request runs as a task of its own: an answer is a message, and a late one is still a fact.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -65,6 +66,8 @@ pub struct ConnectionArgs {
 pub struct ConnectionState {
     args: ConnectionArgs,
     requests: JoinSet<()>,
+    /// Orders handed to the broker and not answered for. They outlive an Execution that fails meanwhile.
+    submitting: Arc<Mutex<BTreeSet<ClientOrderId>>>,
     attempts: u32,
     balance: Option<Balance>,
 }
@@ -80,7 +83,13 @@ impl Actor for BrokerConnection {
         args: ConnectionArgs,
     ) -> Result<ConnectionState, ActorProcessingErr> {
         me.cast(ConnectionMsg::Connect)?;
-        Ok(ConnectionState { args, requests: JoinSet::new(), attempts: 0, balance: None })
+        Ok(ConnectionState {
+            args,
+            requests: JoinSet::new(),
+            submitting: Arc::default(),
+            attempts: 0,
+            balance: None,
+        })
     }
 
     async fn handle(
@@ -173,7 +182,12 @@ impl ConnectionState {
         }
     }
 
+    /// Submits an order, unless it is being submitted: the answer to that decides what comes next.
     fn submit(&mut self, me: &ActorRef<ConnectionMsg>, ticket: Ticket) {
+        if !set(&self.submitting).insert(ticket.id) {
+            return;
+        }
+        let submitting = Arc::clone(&self.submitting);
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         self.request(me, async move {
             let order = ticket.id;
@@ -181,6 +195,7 @@ impl ConnectionState {
             let result = broker.submit(ticket).await;
             fault::point("broker_connection.answered");
             let acknowledged = lines.shared.clock.stamp();
+            set(&submitting).remove(&order);
             lines.execution.tell(ExecutionMsg::Answered(Box::new(Answer {
                 order,
                 sent,
@@ -199,7 +214,11 @@ impl ConnectionState {
         });
     }
 
+    /// Looks an order up, unless it is being submitted: "not here" would prove nothing then, and the answer tells.
     fn look_up(&mut self, me: &ActorRef<ConnectionMsg>, order: ClientOrderId) {
+        if set(&self.submitting).contains(&order) {
+            return;
+        }
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         self.request(me, async move {
             let result = broker.order(order).await.map(|found| found.map(Box::new));
@@ -217,4 +236,8 @@ impl ConnectionState {
             }
         });
     }
+}
+
+fn set(orders: &Mutex<BTreeSet<ClientOrderId>>) -> MutexGuard<'_, BTreeSet<ClientOrderId>> {
+    orders.lock().unwrap_or_else(PoisonError::into_inner)
 }

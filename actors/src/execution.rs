@@ -3,7 +3,7 @@
 mod book;
 mod draft;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,8 +118,6 @@ pub struct ExecutionState {
     lines: Arc<Lines>,
     book: Book,
     connections: BTreeMap<ConnectionId, Box<Connected>>,
-    /// Orders that were handed to the broker and not answered for.
-    under_way: BTreeSet<ClientOrderId>,
     searches: BTreeMap<ClientOrderId, Search>,
     attempts: BTreeMap<ClientOrderId, u32>,
 }
@@ -139,7 +137,6 @@ impl Actor for Execution {
             lines: args.lines,
             book,
             connections: BTreeMap::new(),
-            under_way: BTreeSet::new(),
             searches: BTreeMap::new(),
             attempts: BTreeMap::new(),
         })
@@ -278,7 +275,6 @@ impl ExecutionState {
         self.connections.insert(connection, account);
         // What was sent while nobody could hear the answer, or was never sent at all, is found out now.
         for order in self.book.open_at(connection) {
-            self.under_way.remove(&order);
             self.look_up(order);
         }
         if self.book.balance(connection).is_none_or(|known| known.cash != balance.cash) {
@@ -294,7 +290,6 @@ impl ExecutionState {
     ) -> Result<(), ActorProcessingErr> {
         fault::point("execution.answered");
         let Answer { order, sent, acknowledged, result } = answer;
-        self.under_way.remove(&order);
         let committed = self.book.committed(order);
         let mut stages =
             Stages { committed, sent: Some(sent), acknowledged: Some(acknowledged), ..Stages::default() };
@@ -349,10 +344,7 @@ impl ExecutionState {
             self.pursue_cancel(id);
             return Ok(());
         }
-        let open =
-            matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel);
-        // While a submission is on its way, "not here" proves nothing; its answer does.
-        if !open || self.under_way.contains(&id) {
+        if !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel) {
             return Ok(());
         }
         let now = self.lines.shared.clock.now();
@@ -521,11 +513,8 @@ impl ExecutionState {
         Ok(())
     }
 
-    fn send(&mut self, ticket: Ticket) {
+    fn send(&self, ticket: Ticket) {
         fault::point("execution.send");
-        if !self.under_way.insert(ticket.id) {
-            return;
-        }
         self.tell_broker(ticket.connection, ConnectionMsg::Submit(Box::new(ticket)));
     }
 

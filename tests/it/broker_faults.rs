@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trade_actors::domain::report::{Refusal, RefusalCode};
+use trade_actors::fault;
 use venues::flaky::{Asked, Fault, Script};
 
 use crate::support::TestApp;
@@ -97,4 +98,21 @@ async fn a_halted_order_that_the_broker_never_had_is_not_sent_again() {
         assert_eq!(trade["reason"], "Cancelled before the broker had it.");
         assert_eq!(submissions(&script), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_not_sent_twice_when_its_actor_fails_while_the_broker_takes_its_time() {
+    let script = Script::default();
+    script.next([Fault::Delay(Duration::from_millis(1_500))]);
+    let program = TestApp::behind(&script).await;
+    let owner = program.owner();
+    let first = owner.signal(&order("one", "AAPL", "buy", "5")).await.str("signal_id").to_owned();
+    fault::arm("risk", fault::Fault::Panic, 0);
+    let second = owner.signal(&order("two", "TSLA", "buy", "1")).await.str("signal_id").to_owned();
+    for signal in [&first, &second] {
+        owner.settled(signal, "filled").await;
+    }
+    let (data, _dir) = program.stop().await;
+    Story::read(&data).assert_nothing_lost_or_doubled([first.as_str(), second.as_str()]);
+    assert_eq!(submissions(&script), 2, "{:?}", script.journal());
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::api::order;
 use crate::support::log::Story;
-use crate::support::{Answer, Api, Chance, Setup, wait_until};
+use crate::support::{Answer, Api, Chance, Setup};
 
 const CLIENTS: usize = 8;
 const WEBHOOKS: usize = 2_000;
@@ -91,13 +91,7 @@ async fn killed_twenty_times_under_load_it_loses_nothing_and_doubles_nothing() {
     }
     assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), WEBHOOKS, "each alert is a signal of its own");
     for api in &people {
-        wait_until("every order to have ended", || async {
-            let trades = api.trades().await;
-            trades
-                .iter()
-                .all(|trade| matches!(trade["status"].as_str(), Some("filled" | "rejected" | "expired")))
-        })
-        .await;
+        api.all_ended().await;
     }
     server.stop().await;
     server.assert_log_is_whole();

@@ -55,13 +55,7 @@ async fn a_stop_under_load_keeps_every_acknowledged_signal() {
     // Orders that were on their way to the broker are taken up at the next start.
     server.start_again().await;
     for api in &people {
-        wait_until("every order to have ended", || async {
-            let trades = api.trades().await;
-            trades
-                .iter()
-                .all(|trade| matches!(trade["status"].as_str(), Some("filled" | "rejected" | "expired")))
-        })
-        .await;
+        api.all_ended().await;
     }
     server.stop().await;
     Story::read(&server.data).assert_all_is_settled(told.iter().map(String::as_str));

@@ -102,10 +102,10 @@ impl Family {
     }
 
     pub(super) async fn start_deciding(&mut self, user: &UserState) -> Result<(), ActorProcessingErr> {
-        self.lines.halt.set(match &user.trading {
-            Trading::Halted { reason, .. } => Some(reason),
-            Trading::Active => None,
-        });
+        // Never lifted here: a halt that could not be recorded holds on until trading is resumed.
+        if let Trading::Halted { reason, .. } = &user.trading {
+            self.lines.halt.set(Some(reason));
+        }
         let parent = self.lines.user.get_cell();
         let args = RiskArgs { lines: Arc::clone(&self.lines), user: user.clone() };
         let (risk, _) = Actor::spawn_linked(None, Risk, args, parent.clone()).await?;

@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::{wait_for, wait_or_say};
+use super::{wait_for, wait_or_say, wait_until};
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -151,6 +151,17 @@ impl Api {
     /// Returns the trade that a signal became.
     pub(crate) async fn trade_of(&self, signal: &str) -> Option<Value> {
         self.trades().await.into_iter().find(|trade| trade["signal_id"] == signal)
+    }
+
+    /// Waits until every order has ended.
+    pub(crate) async fn all_ended(&self) {
+        wait_until("every order to have ended", || async {
+            let trades = self.trades().await;
+            trades
+                .iter()
+                .all(|trade| matches!(trade["status"].as_str(), Some("filled" | "rejected" | "expired")))
+        })
+        .await;
     }
 
     /// Waits until the order of a signal has this status, and returns it.
