@@ -61,6 +61,7 @@ fn snapshot<'a>(connection: &'a Connection, limits: &'a Limits, symbol: Symbol) 
             class: AssetClass::Equity,
             tick: Price::new(Decimal::new(1, 2)).expect("a tick"),
             lot,
+            size_step: lot,
             min_notional,
             tradable: true,
         }),

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::ports::broker::{Broker, Brokers, UnknownBroker};
+use trade_actors::ports::market::Market;
 
 pub mod paper;
 
 /// Makes the account of one connection at one broker.
 pub type Constructor = fn(&BuiltIn, UserId, ConnectionId) -> Arc<dyn Broker>;
 
-/// Every broker's name and how its accounts are made.
-pub const BROKERS: &[(&str, Constructor)] =
-    &[(paper::NAME, |all, user, account| all.paper.account(user, account))];
+/// Returns what can be traded at one broker, with prices and hours.
+pub type Prices = fn(&BuiltIn) -> Arc<dyn Market>;
+
+/// Every broker's name, how its accounts are made, and its market.
+pub const BROKERS: &[(&str, Constructor, Prices)] =
+    &[(paper::NAME, |all, user, account| all.paper.account(user, account), |all| all.paper.market())];
 
 /// The brokers built in, with what each needs.
 #[derive(Debug)]
@@ -28,7 +32,12 @@ impl Brokers for BuiltIn {
         connection: ConnectionId,
         broker: &str,
     ) -> Result<Arc<dyn Broker>, UnknownBroker> {
-        let known = BROKERS.iter().find(|(name, _)| *name == broker);
-        known.map(|(_, make)| make(self, user, connection)).ok_or_else(|| UnknownBroker(broker.to_owned()))
+        let known = BROKERS.iter().find(|(name, ..)| *name == broker);
+        known.map(|(_, make, _)| make(self, user, connection)).ok_or_else(|| UnknownBroker(broker.to_owned()))
+    }
+
+    fn market(&self, broker: &str) -> Option<Arc<dyn Market>> {
+        let known = BROKERS.iter().find(|(name, ..)| *name == broker);
+        known.map(|(_, _, market)| market(self))
     }
 }

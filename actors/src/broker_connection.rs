@@ -11,13 +11,13 @@ use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
-use crate::domain::ids::{ClientOrderId, ConnectionId};
+use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId};
 use crate::domain::order::Ticket;
 use crate::domain::portfolio::Balance;
 use crate::domain::restart::backoff;
 use crate::execution::{Answer, Connected, ExecutionMsg};
 use crate::fault;
-use crate::ports::broker::{Broker, BrokerError};
+use crate::ports::broker::{Broker, BrokerError, Told};
 use crate::risk::RiskMsg;
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
@@ -35,7 +35,7 @@ pub enum ConnectionMsg {
     /// Send an order.
     Submit(Box<Ticket>),
     /// Cancel an order.
-    Cancel(ClientOrderId),
+    Cancel(ClientOrderId, Option<BrokerOrderId>),
     /// Look an order up.
     LookUp(ClientOrderId),
     /// Execution is new: tell it again that the session is open.
@@ -106,7 +106,7 @@ impl Actor for BrokerConnection {
                 fault::point("broker_connection");
                 state.submit(&me, *ticket);
             }
-            ConnectionMsg::Cancel(order) => state.cancel(&me, order),
+            ConnectionMsg::Cancel(order, known_as) => state.cancel(&me, order, known_as),
             ConnectionMsg::LookUp(order) => state.look_up(&me, order),
             ConnectionMsg::Resync => {
                 if let Some(balance) = state.balance {
@@ -160,10 +160,15 @@ impl ConnectionState {
         };
         self.attempts = 0;
         let lines = Arc::downgrade(&self.args.lines);
-        self.args.broker.stream(Box::new(move |report| {
-            if let Some(lines) = lines.upgrade() {
-                lines.execution.tell(ExecutionMsg::Reported(Box::new(report)));
+        let resumed = me.clone();
+        self.args.broker.stream(Box::new(move |told| match (told, lines.upgrade()) {
+            (Told::Report(report), Some(lines)) => lines.execution.tell(ExecutionMsg::Reported(report)),
+            (Told::Resumed, Some(_)) => {
+                if resumed.cast(ConnectionMsg::Resync).is_err() {
+                    tracing::debug!("the connection stopped before its stream was resumed");
+                }
             }
+            (_, None) => {}
         }));
         self.announce(me, balance);
         me.send_after(POLL, || ConnectionMsg::Poll);
@@ -173,7 +178,7 @@ impl ConnectionState {
     fn announce(&mut self, me: &ActorRef<ConnectionMsg>, balance: Balance) {
         self.balance = Some(balance);
         let (lines, connection) = (&self.args.lines, self.args.connection);
-        let shows_at_once = self.args.broker.shows_orders_at_once();
+        let shows_at_once = self.args.broker.promises().shows_orders_at_once;
         let account = Connected { connection, actor: me.clone(), shows_at_once, balance };
         lines.execution.tell(ExecutionMsg::Connected(Box::new(account)));
         lines.risk.tell(RiskMsg::Balance(connection, balance));
@@ -205,10 +210,15 @@ impl ConnectionState {
         });
     }
 
-    fn cancel(&mut self, me: &ActorRef<ConnectionMsg>, order: ClientOrderId) {
+    fn cancel(
+        &mut self,
+        me: &ActorRef<ConnectionMsg>,
+        order: ClientOrderId,
+        known_as: Option<BrokerOrderId>,
+    ) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         self.request(me, async move {
-            if let Err(error) = broker.cancel(order).await {
+            if let Err(error) = broker.cancel(order, known_as).await {
                 lines.execution.tell(ExecutionMsg::CancelFailed(order, error));
             }
         });

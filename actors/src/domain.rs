@@ -13,6 +13,7 @@ pub mod order;
 pub mod paper;
 pub mod portfolio;
 pub mod position;
+pub mod protection;
 pub mod push;
 pub mod record;
 pub mod report;

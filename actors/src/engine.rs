@@ -7,7 +7,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, call_t};
 
 use crate::arrival::{Delivered, Delivery, Refused};
-use crate::domain::event::{Caller, Event, Fact, Scope};
+use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
 use crate::domain::ids::{ClientOrderId, UserId};
 use crate::domain::restart::backoff;
 use crate::domain::risk::Limits;
@@ -282,7 +282,9 @@ impl Engine {
         let commit = |event| ledger.commit(vec![Fact::by(None, event, &caller)]);
         let queued = match &halt {
             Some(reason) => {
-                let event = Event::TradingHalted { scope: Scope::Global, by, reason: reason.clone() };
+                let (cause, until) = (HaltCause::Person, None);
+                let event =
+                    Event::TradingHalted { scope: Scope::Global, by, reason: reason.clone(), cause, until };
                 switch.stop(reason, || commit(event))
             }
             None => commit(Event::TradingResumed { scope: Scope::Global, by }),

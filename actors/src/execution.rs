@@ -429,7 +429,8 @@ impl ExecutionState {
         if self.is_canceling(id)
             && let Some(order) = self.book.order(id)
         {
-            self.tell_broker(order.ticket.connection, ConnectionMsg::Cancel(id));
+            let known_as = order.broker_order.clone();
+            self.tell_broker(order.ticket.connection, ConnectionMsg::Cancel(id, known_as));
         }
     }
 

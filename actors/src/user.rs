@@ -11,7 +11,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use crate::arrival::{Arrival, Refused};
-use crate::domain::event::{Caller, Event, Fact, Scope};
+use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
 use crate::domain::ids::{ClientOrderId, ConnectionId, UserId};
 use crate::domain::intent::Intent;
 use crate::domain::portfolio::Balance;
@@ -371,7 +371,8 @@ impl State {
                 return Ok(());
             }
             Command::Switch { halt: Some(reason), by, caller } => {
-                (Event::TradingHalted { scope: Scope::User, by, reason }, caller)
+                let (cause, until) = (HaltCause::Person, None);
+                (Event::TradingHalted { scope: Scope::User, by, reason, cause, until }, caller)
             }
             Command::Switch { halt: None, by, caller } => {
                 (Event::TradingResumed { scope: Scope::User, by }, caller)

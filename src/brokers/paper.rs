@@ -15,15 +15,16 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 use trade_actors::domain::event::{Event, Fact};
-use trade_actors::domain::ids::{ClientOrderId, ConnectionId, UserId};
+use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
 use trade_actors::domain::instrument::Symbol;
-use trade_actors::domain::money::{Money, Price};
+use trade_actors::domain::money::{Money, Price, Quantity};
 use trade_actors::domain::order::{Mode, Ticket};
 use trade_actors::domain::paper::Terms;
-use trade_actors::domain::portfolio::Balance;
+use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, Refusal, RefusalCode};
-use trade_actors::ports::broker::{Broker, BrokerError, Brokers, Listener, UnknownBroker};
+use trade_actors::domain::signal::OrderKind;
+use trade_actors::ports::broker::{Broker, BrokerError, IdScope, Listener, Promises, Told};
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::journal::{CommitError, Journal};
 use trade_actors::ports::market::Market;
@@ -81,6 +82,12 @@ impl PaperBrokers {
         Self { house: Arc::new(house), accounts: Mutex::default() }
     }
 
+    /// Returns the market.
+    #[must_use]
+    pub fn market(&self) -> Arc<dyn Market> {
+        Arc::clone(&self.house.market) as _
+    }
+
     /// Returns the account of a connection. Two holders of one connection share one book.
     #[must_use]
     pub fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker> {
@@ -102,21 +109,6 @@ impl PaperBrokers {
         });
         accounts.insert(connection, Arc::downgrade(&account));
         account
-    }
-}
-
-impl Brokers for PaperBrokers {
-    fn open(
-        &self,
-        user: UserId,
-        connection: ConnectionId,
-        broker: &str,
-    ) -> Result<Arc<dyn Broker>, UnknownBroker> {
-        if broker == NAME {
-            Ok(self.account(user, connection))
-        } else {
-            Err(UnknownBroker(broker.to_owned()))
-        }
     }
 }
 
@@ -294,7 +286,7 @@ impl PaperBroker {
 
     fn send(&self, report: OrderReport) {
         if let Some(Hearing(hear)) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
-            hear(report);
+            hear(Told::Report(Box::new(report)));
         }
     }
 
@@ -325,8 +317,28 @@ impl Broker for PaperBroker {
     }
 
     /// The book is in the log, so what it does not hold does not exist.
-    fn shows_orders_at_once(&self) -> bool {
+    fn promises(&self) -> Promises {
+        Promises { shows_orders_at_once: true, ids: IdScope::Forever }
+    }
+
+    fn holds(&self, _: Symbol, _: OrderKind, _: Quantity) -> bool {
         true
+    }
+
+    fn quote(&self, symbol: Symbol) -> BoxFuture<'_, Result<Option<Quote>, BrokerError>> {
+        Box::pin(async move { Ok(self.house.market.quote(symbol)) })
+    }
+
+    fn open_orders(&self) -> BoxFuture<'_, Result<Vec<OrderReport>, BrokerError>> {
+        Box::pin(async move {
+            let mut desk = self.desk().await?;
+            let open: Vec<_> = desk.account(self.connection).open.keys().copied().collect();
+            let mut reports = Vec::with_capacity(open.len());
+            for order in open {
+                reports.extend(self.known(&mut desk, order).await?);
+            }
+            Ok(reports)
+        })
     }
 
     fn mode(&self) -> Mode {
@@ -345,7 +357,11 @@ impl Broker for PaperBroker {
         })
     }
 
-    fn cancel(&self, order: ClientOrderId) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn cancel(
+        &self,
+        order: ClientOrderId,
+        _: Option<BrokerOrderId>,
+    ) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
             let answer = self.withdraw(order).await;
             self.lag().await;

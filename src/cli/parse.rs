@@ -205,7 +205,9 @@ fn signal(reading: &Reading) -> Value {
     let price = match instruction.kind {
         OrderKind::Market => instruction.reference,
         OrderKind::Stop { trigger } => Some(trigger),
-        OrderKind::Limit { limit } | OrderKind::StopLimit { limit, .. } => Some(limit),
+        OrderKind::Limit { limit } | OrderKind::StopLimit { limit, .. } | OrderKind::Oco { limit, .. } => {
+            Some(limit)
+        }
         OrderKind::TrailingStop { .. } => None,
     };
     if let Some(price) = price {

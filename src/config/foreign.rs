@@ -54,8 +54,59 @@ pub(super) const RISK: &[Key] = &[
         allowed: "a whole number of seconds from 1 to 3600",
         holds: |config| (1..=3_600).contains(&config.risk.balance_max_age_s),
     },
+    Key {
+        name: "risk.stop_loss_pct",
+        allowed: "per cent of the price from 0 (none) to 100",
+        holds: |config| is_share_or_none(config.risk.stop_loss_pct.get()),
+    },
+    Key {
+        name: "risk.daily_loss_pct",
+        allowed: "per cent of the day's opening equity from 0 (no limit) to 100",
+        holds: |config| is_share_or_none(config.risk.daily_loss_pct.get()),
+    },
+    Key {
+        name: "risk.daily_loss_amount",
+        allowed: "an amount, or 0 for no limit",
+        holds: |config| config.risk.daily_loss_amount >= Money::ZERO,
+    },
+    Key {
+        name: "risk.breaker_pct",
+        allowed: "per cent of the day's opening equity from 0 (no limit) to 100",
+        holds: |config| is_share_or_none(config.risk.breaker_pct.get()),
+    },
+    Key {
+        name: "risk.day_starts_min",
+        allowed: "minutes after 00:00 UTC from 0 to 1439",
+        holds: |config| config.risk.day_starts_min < 1_440,
+    },
+    Key {
+        name: "risk.partial_fill_timeout_s",
+        allowed: "a whole number of seconds from 1 to 86400",
+        holds: |config| (1..=86_400).contains(&config.risk.partial_fill_timeout_s),
+    },
+    Key {
+        name: "risk.merge_window_s",
+        allowed: "a whole number of seconds from 0 (never) to 60",
+        holds: |config| config.risk.merge_window_s <= 60,
+    },
+    Key { name: "risk.extended_hours", allowed: "true or false", holds: |_| true },
+    Key {
+        name: "risk.queue_drift_pct",
+        allowed: "per cent of the price above 0, up to 100",
+        holds: |config| is_share(config.risk.queue_drift_pct.get()),
+    },
+    Key {
+        name: "risk.queue_max_age_h",
+        allowed: "a whole number of hours from 1 to 720",
+        holds: |config| (1..=720).contains(&config.risk.queue_max_age_h),
+    },
+    Key { name: "risk.unprotected", allowed: "\"emulate\", \"retry\" or \"flatten\"", holds: |_| true },
 ];
 
 fn is_share(pct: Decimal) -> bool {
     pct > Decimal::ZERO && pct <= Decimal::ONE_HUNDRED
+}
+
+fn is_share_or_none(pct: Decimal) -> bool {
+    pct.is_zero() || is_share(pct)
 }

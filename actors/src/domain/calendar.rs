@@ -13,6 +13,13 @@ pub enum MarketStatus {
         /// When it will.
         opens_at: DateTime<Utc>,
     },
+    /// Only before or after the regular session, for orders that ask for it.
+    Extended {
+        /// When the regular session opens.
+        opens_at: DateTime<Utc>,
+    },
+    /// Trading in this symbol is halted by the exchange; nobody knows for how long.
+    Halted,
 }
 
 impl MarketStatus {

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 use super::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, SourceId, UserId};
 use super::instrument::Symbol;
-use super::money::{Money, Quantity};
+use super::money::{Money, Net, Quantity};
 use super::order::{Fill, Mode, OrderStep, Ticket};
 use super::portfolio::Balance;
 use super::position::Position;
+use super::protection::Protection;
 use super::record::{Statement, Status};
 use super::report::ReportedState;
-use super::risk::{Decision, Denial, Limits};
+use super::risk::{Decision, Denial, Limits, SourceLimits};
 use super::signal::{OrderKind, Side, Signal};
 use super::stages::Stages;
 use super::user::{Connection, Role};
@@ -52,10 +53,27 @@ pub enum Event {
         /// The account.
         connection: Connection,
     },
+    /// A broker account was taken away; its open orders stay with the broker.
+    ConnectionRemoved {
+        /// The account.
+        connection: ConnectionId,
+    },
+    /// Signals that name no account go to this one from now on.
+    DefaultConnectionSet {
+        /// The account.
+        connection: ConnectionId,
+    },
     /// Risk limits were changed.
     LimitsChanged {
         /// All limits from now on.
         limits: Limits,
+    },
+    /// The limits for signals of one source were changed; absent: only the user's own hold.
+    SourceLimitsChanged {
+        /// Of which source.
+        source: SourceId,
+        /// All of them from now on.
+        limits: Option<SourceLimits>,
     },
     /// A source was made.
     SourceCreated {
@@ -171,6 +189,34 @@ pub enum Event {
         balance: Balance,
     },
 
+    /// What protects a position was changed; absent: nothing does any more.
+    ProtectionChanged {
+        /// At which account.
+        connection: ConnectionId,
+        /// In what.
+        symbol: Symbol,
+        /// All that protects it from now on.
+        protection: Option<Protection>,
+        /// Why.
+        reason: String,
+    },
+    /// The broker holds another position than the orders made: it was changed outside, and is taken over.
+    DriftFound {
+        /// What the orders made.
+        ours: Net,
+        /// The position as the broker holds it.
+        position: Position,
+    },
+    /// Cash came or went that no order moved: a deposit, a withdrawal, a dividend.
+    CashMoved {
+        /// At which account.
+        connection: ConnectionId,
+        /// How much; negative when it went.
+        amount: Money,
+        /// The balance after it.
+        balance: Balance,
+    },
+
     /// Trading stops for new orders.
     TradingHalted {
         /// For whom: this user, or everybody.
@@ -179,6 +225,12 @@ pub enum Event {
         by: String,
         /// Why.
         reason: String,
+        /// What made it necessary.
+        #[serde(default)]
+        cause: HaltCause,
+        /// When it ends by itself; absent: when somebody resumes trading.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
     },
     /// Trading goes on.
     TradingResumed {
@@ -252,6 +304,19 @@ pub enum Event {
         /// New executions.
         fills: Vec<Fill>,
     },
+}
+
+/// What made it necessary to stop trading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HaltCause {
+    /// A person stopped it.
+    #[default]
+    Person,
+    /// The day's loss came near its limit, or passed it.
+    DailyLoss,
+    /// The circuit breaker: only an operator resumes trading.
+    CircuitBreaker,
 }
 
 /// Whom a halt concerns.
@@ -336,7 +401,10 @@ impl Event {
             Self::UserSuspended { .. } => "USER_SUSPENDED",
             Self::UserResumed => "USER_RESUMED",
             Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
+            Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
+            Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
             Self::LimitsChanged { .. } => "LIMITS_CHANGED",
+            Self::SourceLimitsChanged { .. } => "SOURCE_LIMITS_CHANGED",
             Self::SourceCreated { .. } => "SOURCE_CREATED",
             Self::SourceRotated { .. } => "SOURCE_ROTATED",
             Self::SourceFollowed { .. } => "SOURCE_FOLLOWED",
@@ -353,6 +421,10 @@ impl Event {
                 OrderStep::CancelRequested { .. } => "ORDER_CANCEL_REQUESTED",
                 OrderStep::Canceled { .. } => "ORDER_CANCELLED",
                 OrderStep::Expired { .. } => "ORDER_EXPIRED",
+                OrderStep::Queued { .. } => "ORDER_QUEUED",
+                OrderStep::Released => "ORDER_RELEASED",
+                OrderStep::Amended { .. } => "ORDER_AMENDED",
+                OrderStep::Retried { .. } => "ORDER_RETRIED",
                 OrderStep::OutcomeLost { .. } => "ORDER_UNKNOWN",
                 OrderStep::Failed { .. } => "ORDER_FAILED",
             },
@@ -366,6 +438,9 @@ impl Event {
                 }
             }
             Self::BalanceSeen { .. } => "BALANCE_SEEN",
+            Self::ProtectionChanged { .. } => "PROTECTION_CHANGED",
+            Self::DriftFound { .. } => "DRIFT_FOUND",
+            Self::CashMoved { .. } => "CASH_MOVED",
             Self::TradingHalted { .. } => "TRADING_HALTED",
             Self::TradingResumed { .. } => "TRADING_RESUMED",
             Self::LoginSucceeded { .. } => "LOGIN_SUCCESS",
@@ -385,7 +460,11 @@ impl Event {
             Self::EngineStarted { .. } | Self::EngineStopped => ("Engine", None),
             Self::UserCreated { .. } | Self::UserSuspended { .. } | Self::UserResumed => ("User", None),
             Self::ConnectionAdded { connection } => ("BrokerConnection", Some(connection.id.to_string())),
+            Self::ConnectionRemoved { connection } | Self::DefaultConnectionSet { connection } => {
+                ("BrokerConnection", Some(connection.to_string()))
+            }
             Self::LimitsChanged { .. } => ("Limits", None),
+            Self::SourceLimitsChanged { source, .. } => ("Limits", Some(source.to_string())),
             Self::SourceCreated { source, .. }
             | Self::SourceRotated { source, .. }
             | Self::SourceFollowed { source }
@@ -397,8 +476,13 @@ impl Event {
                 ("Trade", Some(ticket.id.to_string()))
             }
             Self::OrderMoved { order, .. } => ("Trade", Some(order.to_string())),
-            Self::PositionChanged { position, .. } => ("Position", Some(position.symbol.to_string())),
-            Self::BalanceSeen { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
+            Self::PositionChanged { position, .. } | Self::DriftFound { position, .. } => {
+                ("Position", Some(position.symbol.to_string()))
+            }
+            Self::ProtectionChanged { symbol, .. } => ("Position", Some(symbol.to_string())),
+            Self::BalanceSeen { connection, .. } | Self::CashMoved { connection, .. } => {
+                ("BrokerConnection", Some(connection.to_string()))
+            }
             Self::TradingHalted { .. } | Self::TradingResumed { .. } => ("Trading", None),
             Self::LoginSucceeded { .. } | Self::LoginFailed { .. } => ("Session", None),
             Self::TokenCreated { token, .. } | Self::TokenRevoked { token } => ("Token", Some(token.clone())),
@@ -434,6 +518,10 @@ impl Event {
                 | OrderStep::Failed { reason } => Some(reason.clone()),
                 OrderStep::Accepted { .. }
                 | OrderStep::Filled { .. }
+                | OrderStep::Queued { .. }
+                | OrderStep::Released
+                | OrderStep::Amended { .. }
+                | OrderStep::Retried { .. }
                 | OrderStep::CancelRequested { .. }
                 | OrderStep::Canceled { .. } => None,
             },
@@ -442,7 +530,10 @@ impl Event {
             | Self::UserCreated { .. }
             | Self::UserResumed
             | Self::ConnectionAdded { .. }
+            | Self::ConnectionRemoved { .. }
+            | Self::DefaultConnectionSet { .. }
             | Self::LimitsChanged { .. }
+            | Self::SourceLimitsChanged { .. }
             | Self::SourceCreated { .. }
             | Self::SourceRotated { .. }
             | Self::SourceFollowed { .. }
@@ -452,6 +543,9 @@ impl Event {
             | Self::OrderCreated { .. }
             | Self::PositionChanged { .. }
             | Self::BalanceSeen { .. }
+            | Self::ProtectionChanged { .. }
+            | Self::DriftFound { .. }
+            | Self::CashMoved { .. }
             | Self::TradingHalted { .. }
             | Self::TradingResumed { .. }
             | Self::LoginSucceeded { .. }

@@ -70,13 +70,30 @@ impl ClientOrderId {
     /// recognises it (`SECURITY-BAR` 5.2).
     #[must_use]
     pub fn derive(user: UserId, connection: ConnectionId, signal: SignalId, leg: u16) -> Self {
-        let digest = Sha256::new()
-            .chain_update(b"trade-executor/client-order-id/v1\0")
-            .chain_update(user.0.as_bytes())
-            .chain_update(connection.0.as_bytes())
-            .chain_update(signal.0.as_bytes())
-            .chain_update(leg.to_be_bytes())
-            .finalize();
+        Self::hashed(&[
+            b"trade-executor/client-order-id/v1\0",
+            user.0.as_bytes(),
+            connection.0.as_bytes(),
+            signal.0.as_bytes(),
+            &leg.to_be_bytes(),
+        ])
+    }
+
+    /// Returns the id of a user's `nth` order that no signal asked for by itself: a stop, a target, an exit.
+    ///
+    /// The count is kept in the log, so that after a crash the same order gets the same id, and the next another.
+    #[must_use]
+    pub fn of_exit(user: UserId, connection: ConnectionId, nth: u64) -> Self {
+        Self::hashed(&[
+            b"trade-executor/exit-order-id/v1\0",
+            user.0.as_bytes(),
+            connection.0.as_bytes(),
+            &nth.to_be_bytes(),
+        ])
+    }
+
+    fn hashed(parts: &[&[u8]]) -> Self {
+        let digest = parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
         let mut bytes = [0_u8; 16];
         for (to, from) in bytes.iter_mut().zip(digest.iter()) {
             *to = *from;

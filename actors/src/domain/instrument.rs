@@ -119,6 +119,8 @@ pub struct Instrument {
     pub tick: Price,
     /// Smallest quantity step.
     pub lot: Quantity,
+    /// Step of quantities that we choose ourselves: whole shares, even where the venue takes fractions.
+    pub size_step: Quantity,
     /// Smallest order value the venue takes.
     pub min_notional: Money,
     /// Whether the venue takes orders for it now.

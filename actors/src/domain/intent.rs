@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::ids::{ClientOrderId, ConnectionId, UserId};
 use super::instrument::Instrument;
 use super::money::{Net, Percent, Quantity};
-use super::order::Ticket;
+use super::order::{Purpose, Ticket, TimeInForce};
 use super::risk::{Decision, Denial, DenialCode, Snapshot};
 use super::signal::{Action, Holding, Side, Signal};
 use super::user::UserState;
@@ -41,6 +41,9 @@ impl Intent {
             side,
             quantity: told.quantity.unwrap_or(Quantity::ZERO),
             kind: told.kind,
+            time_in_force: TimeInForce::Day,
+            extended_hours: false,
+            purpose: Purpose::Signal,
             reduces: false,
             stop_loss: told.stop_loss,
             take_profits: told.take_profits.clone(),
@@ -71,6 +74,9 @@ impl Intent {
             side: if told.action == Action::Buy { Side::Buy } else { Side::Sell },
             quantity: told.quantity.unwrap_or(Quantity::ZERO),
             kind: told.kind,
+            time_in_force: TimeInForce::Day,
+            extended_hours: false,
+            purpose: Purpose::Signal,
             reduces: false,
             stop_loss: told.stop_loss,
             take_profits: told.take_profits.clone(),

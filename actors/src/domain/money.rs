@@ -108,6 +108,12 @@ impl Price {
     }
 }
 
+impl Default for Quantity {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
 impl Quantity {
     /// Nothing.
     pub const ZERO: Self = Self(Decimal::ZERO);

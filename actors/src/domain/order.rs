@@ -97,6 +97,33 @@ pub enum OrderStep {
         /// Why.
         reason: String,
     },
+    /// It waits before it is sent.
+    Queued {
+        /// For what.
+        cause: QueueCause,
+        /// When it is looked at again, as far as that is known.
+        until: Option<DateTime<Utc>>,
+        /// What the user reads.
+        reason: String,
+    },
+    /// It waits no longer: it is sent now.
+    Released,
+    /// It was changed while it waited.
+    Amended {
+        /// How much it is for now.
+        quantity: Quantity,
+        /// How it executes now.
+        kind: OrderKind,
+        /// Why.
+        reason: String,
+    },
+    /// It is sent again, as the broker provably does not have it.
+    Retried {
+        /// Which attempt this is; the first was 1.
+        attempt: u32,
+        /// Why the one before did not count.
+        reason: String,
+    },
     /// It was sent and the answer was lost.
     OutcomeLost {
         /// What was seen instead of an answer.
@@ -107,6 +134,20 @@ pub enum OrderStep {
         /// Why.
         reason: String,
     },
+}
+
+/// What a queued order waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueCause {
+    /// The market to open.
+    MarketClosed,
+    /// The exchange to lift its halt.
+    MarketHalted,
+    /// The end of the window in which signals are merged.
+    Merging,
+    /// Protective orders to be cancelled, which hold what it is to sell.
+    Room,
 }
 
 /// A step that the table of [`OrderStatus::after`] does not know.
@@ -131,7 +172,9 @@ impl OrderStatus {
         use OrderStatus as S;
         use OrderStep as E;
         Ok(match (self, step) {
-            (S::Pending | S::Queued | S::Unknown | S::Accepted, E::Accepted { .. }) => S::Accepted,
+            (S::Pending | S::Queued, E::Queued { .. }) | (S::Queued, E::Amended { .. }) => S::Queued,
+            (S::Queued, E::Released) | (S::Pending | S::Unknown, E::Retried { .. }) => S::Pending,
+            (S::Pending | S::Unknown | S::Accepted, E::Accepted { .. }) => S::Accepted,
             (S::PartiallyFilled, E::Accepted { .. }) => S::PartiallyFilled,
             (S::PendingCancel, E::Accepted { .. }) => S::PendingCancel,
             (
@@ -153,10 +196,9 @@ impl OrderStatus {
             (S::Pending | S::Queued | S::Unknown | S::Accepted | S::PendingCancel, E::Rejected { .. }) => {
                 S::Rejected
             }
-            (
-                S::Pending | S::Queued | S::Unknown | S::Accepted | S::PartiallyFilled,
-                E::CancelRequested { .. },
-            ) => S::PendingCancel,
+            (S::Pending | S::Unknown | S::Accepted | S::PartiallyFilled, E::CancelRequested { .. }) => {
+                S::PendingCancel
+            }
             (
                 S::Pending | S::Queued | S::Unknown | S::Accepted | S::PartiallyFilled | S::PendingCancel,
                 E::Canceled { .. },
@@ -193,7 +235,81 @@ impl Mode {
     }
 }
 
-/// An order as it was decided; never changed afterwards.
+/// How long an order stands (FIX 59).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeInForce {
+    /// Until the session ends.
+    #[default]
+    Day,
+    /// Until it is cancelled.
+    Gtc,
+    /// What executes at once; the rest is cancelled.
+    Ioc,
+    /// All of it at once, or nothing.
+    Fok,
+}
+
+impl TimeInForce {
+    const fn is_day(&self) -> bool {
+        matches!(self, Self::Day)
+    }
+
+    /// Returns the word the API uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Gtc => "gtc",
+            Self::Ioc => "ioc",
+            Self::Fok => "fok",
+        }
+    }
+}
+
+/// What an order is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum Purpose {
+    /// Does what a signal or a person said.
+    #[default]
+    Signal,
+    /// Protects a position: a stop, alone or with the target of that number.
+    Protection {
+        /// Which target; absent: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<u8>,
+    },
+    /// Leaves a position because a level that we watch ourselves was reached, or because it must not stay open.
+    Exit {
+        /// Which target was reached; absent: a stop, or a limit of the account.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<u8>,
+    },
+}
+
+impl Purpose {
+    const fn is_signal(&self) -> bool {
+        matches!(self, Self::Signal)
+    }
+
+    /// Returns whether the order rests at the broker to protect a position.
+    #[must_use]
+    pub const fn is_protection(self) -> bool {
+        matches!(self, Self::Protection { .. })
+    }
+
+    /// Returns which target's share of the position it takes.
+    #[must_use]
+    pub const fn target(self) -> Option<u8> {
+        match self {
+            Self::Signal => None,
+            Self::Protection { target } | Self::Exit { target } => target,
+        }
+    }
+}
+
+/// An order as it was decided. Quantity and kind may change while it is queued, and never afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
     /// Our id; the same one at every attempt.
@@ -214,6 +330,15 @@ pub struct Ticket {
     pub quantity: Quantity,
     /// How.
     pub kind: OrderKind,
+    /// How long it stands.
+    #[serde(default, skip_serializing_if = "TimeInForce::is_day")]
+    pub time_in_force: TimeInForce,
+    /// Whether it may execute before and after the regular session.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extended_hours: bool,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Purpose::is_signal")]
+    pub purpose: Purpose,
     /// Whether it may only reduce a position.
     pub reduces: bool,
     /// Where the position is to be left with a loss.
@@ -233,6 +358,16 @@ impl Ticket {
             Side::Sell => Net::new(-quantity.get()),
         }
     }
+}
+
+/// What an order waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// For what.
+    pub cause: QueueCause,
+    /// When it is looked at again, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// A line of an order's history.
@@ -261,6 +396,9 @@ pub struct Order {
     pub decision: Decision,
     /// Where it stands.
     pub status: OrderStatus,
+    /// What it waits for, while it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<Queued>,
     /// The broker's id.
     pub broker_order: Option<BrokerOrderId>,
     /// How much is done (`cum_qty`).
@@ -301,6 +439,7 @@ impl Order {
             mode,
             decision,
             status: if denial.is_some() { OrderStatus::Rejected } else { OrderStatus::Pending },
+            queued: None,
             broker_order: None,
             cum_qty: Quantity::ZERO,
             cum_cost: Money::ZERO,
@@ -347,7 +486,20 @@ impl Order {
         }
         self.status = self.status.after(step, cum == self.ticket.quantity)?;
         self.updated_at = at;
+        if !matches!(step, OrderStep::Amended { .. }) {
+            self.queued = None;
+        }
         match step {
+            OrderStep::Queued { cause, until, reason } => {
+                self.queued = Some(Queued { cause: *cause, until: *until });
+                self.reason = Some(reason.clone());
+            }
+            OrderStep::Released => self.reason = None,
+            OrderStep::Amended { quantity, kind, reason } => {
+                self.ticket.quantity = *quantity;
+                self.ticket.kind = *kind;
+                self.reason = Some(reason.clone());
+            }
             OrderStep::Accepted { broker_order } => self.broker_order = Some(broker_order.clone()),
             OrderStep::Filled { fill } => {
                 self.cum_qty = cum;
@@ -362,6 +514,7 @@ impl Order {
             | OrderStep::Canceled { reason }
             | OrderStep::Expired { reason }
             | OrderStep::OutcomeLost { reason }
+            | OrderStep::Retried { reason, .. }
             | OrderStep::Failed { reason } => self.reason = Some(reason.clone()),
         }
         Ok(())

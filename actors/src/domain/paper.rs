@@ -91,6 +91,7 @@ pub fn report(event: &Event, before: Option<OrderReport>) -> Option<OrderReport>
             broker_order: broker_order.clone(),
             state: state.clone(),
             fills: fills.clone(),
+            done: None,
             balance: None,
         });
     }
@@ -102,6 +103,7 @@ pub fn report(event: &Event, before: Option<OrderReport>) -> Option<OrderReport>
         broker_order: broker_order_id(*order),
         state: state.clone(),
         fills: all,
+        done: None,
         balance: None,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Scope};
+use super::event::{Event, HaltCause, Scope};
 use super::feed::FeedRow;
 use super::ids::{ConnectionId, UserId};
 use super::money::{Money, Price};
@@ -159,6 +159,7 @@ impl Body {
 ///
 /// `order` is the order after the event, `row` the feed's row after it, when the event concerns one.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "an arm an event, so that the compiler finds what a new one lacks")]
 pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRow>>) -> Vec<Body> {
     let trade = |kind, fill| order.map(|order| Body::Trade { kind, order: Arc::clone(order), fill });
     let signal = |rejected| row.map(|row| Body::Signal { row: Arc::clone(row), rejected });
@@ -188,13 +189,43 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
             };
             vec![Body::Position { kind, position: position.clone(), realized: *realized }]
         }
+        Event::DriftFound { ours, position } => {
+            let kind = if position.net.is_flat() { PositionKind::Closed } else { PositionKind::Modified };
+            let message = format!(
+                "{} was changed outside: {ours} expected, {} held. The position was taken over as the broker holds it; \
+                 nothing was traded.",
+                position.symbol, position.net
+            );
+            vec![
+                Body::Position { kind, position: position.clone(), realized: Money::ZERO },
+                warning("Position changed outside", message),
+            ]
+        }
+        Event::CashMoved { connection, amount, balance } => {
+            let what = if *amount < Money::ZERO { "withdrawn" } else { "deposited" };
+            let message =
+                format!("{} {what}, outside of any order.", Money::new(amount.get().abs()).dollars());
+            vec![
+                Body::Balance { connection: *connection, balance: *balance },
+                warning("Cash changed outside", message),
+            ]
+        }
         Event::BalanceSeen { connection, balance } => {
             vec![Body::Balance { connection: *connection, balance: *balance }]
         }
         Event::SignalReceived { .. } | Event::SignalRepeated { .. } => signal(false).into_iter().collect(),
         Event::SignalRefused { .. } => signal(true).into_iter().collect(),
-        Event::TradingHalted { scope, by, reason } => {
-            vec![Body::Trading { halted: true, scope: *scope, by: by.clone(), reason: reason.clone() }]
+        Event::TradingHalted { scope, by, reason, cause, .. } => {
+            let alarm = (*cause != HaltCause::Person).then(|| {
+                Body::Notification(Notification {
+                    level: NotificationLevel::Error,
+                    title: "Trading stopped".to_owned(),
+                    message: reason.clone(),
+                })
+            });
+            let halted =
+                Body::Trading { halted: true, scope: *scope, by: by.clone(), reason: reason.clone() };
+            std::iter::once(halted).chain(alarm).collect()
         }
         Event::TradingResumed { scope, by } => {
             vec![Body::Trading { halted: false, scope: *scope, by: by.clone(), reason: String::new() }]
@@ -222,12 +253,20 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         | Event::SourceUnfollowed { .. }
         | Event::LoginSucceeded { .. }
         | Event::LoginFailed { .. }
+        | Event::ConnectionRemoved { .. }
+        | Event::DefaultConnectionSet { .. }
+        | Event::SourceLimitsChanged { .. }
+        | Event::ProtectionChanged { .. }
         | Event::TokenCreated { .. }
         | Event::TokenRevoked { .. }
         | Event::PaperOpened { .. }
         | Event::PaperBooked { .. }
         | Event::PaperMoved { .. } => Vec::new(),
     }
+}
+
+fn warning(title: &str, message: String) -> Body {
+    Body::Notification(Notification { level: NotificationLevel::Warning, title: title.to_owned(), message })
 }
 
 fn trade_kind(step: &OrderStep, status: Option<OrderStatus>) -> (TradeKind, Option<Fill>) {
@@ -240,6 +279,11 @@ fn trade_kind(step: &OrderStep, status: Option<OrderStatus>) -> (TradeKind, Opti
         OrderStep::Rejected { .. } => (TradeKind::Rejected, None),
         OrderStep::Canceled { .. } => (TradeKind::Cancelled, None),
         OrderStep::Expired { .. } | OrderStep::Failed { .. } => (TradeKind::Failed, None),
-        OrderStep::CancelRequested { .. } | OrderStep::OutcomeLost { .. } => (TradeKind::Updated, None),
+        OrderStep::CancelRequested { .. }
+        | OrderStep::OutcomeLost { .. }
+        | OrderStep::Queued { .. }
+        | OrderStep::Released
+        | OrderStep::Amended { .. }
+        | OrderStep::Retried { .. } => (TradeKind::Updated, None),
     }
 }

@@ -1,8 +1,10 @@
 //! What a broker says of an order.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{BrokerOrderId, ClientOrderId};
+use super::money::{Price, Quantity};
 use super::order::Fill;
 use super::portfolio::Balance;
 
@@ -19,8 +21,22 @@ pub struct OrderReport {
     pub state: ReportedState,
     /// Executions told with this report.
     pub fills: Vec<Fill>,
+    /// How much is done in all, for venues that tell that and not every execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<Done>,
     /// The account after it, when the broker tells.
     pub balance: Option<Balance>,
+}
+
+/// How much of an order is done in all (`cum_qty` and `avg_px`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Executed so far.
+    pub quantity: Quantity,
+    /// At what average price; absent while nothing is executed.
+    pub price: Option<Price>,
+    /// When the venue said so.
+    pub at: DateTime<Utc>,
 }
 
 /// Where an order stands at the broker.

@@ -36,6 +36,54 @@ pub struct Limits {
     pub signal_max_age_s: u32,
     /// Oldest a balance may be for a new entry, in seconds.
     pub balance_max_age_s: u32,
+    /// Distance of the stop-loss that every entry without one gets, in per cent of its price; zero: none (FR-007).
+    pub stop_loss_pct: Percent,
+    /// Largest loss of a day, in per cent of the day's opening equity; zero: no such limit (FR-006).
+    pub daily_loss_pct: Percent,
+    /// Largest loss of a day, as an amount; zero: no such limit.
+    pub daily_loss_amount: Money,
+    /// Loss within a day at which everything is sold and the account is locked, in per cent of the day's opening
+    /// equity; zero: no such limit (US-006.5).
+    pub breaker_pct: Percent,
+    /// When a trading day begins, in minutes after 00:00 UTC.
+    pub day_starts_min: u32,
+    /// How long the rest of a partly filled order may stay open, in seconds.
+    pub partial_fill_timeout_s: u32,
+    /// Within how many seconds signals on one symbol are merged; zero: never.
+    pub merge_window_s: u32,
+    /// Whether orders may execute before and after the regular session.
+    pub extended_hours: bool,
+    /// Furthest a price may have moved while an order waited for its market, in per cent.
+    pub queue_drift_pct: Percent,
+    /// Longest an order waits for its market, in hours.
+    pub queue_max_age_h: u32,
+    /// What is done about a position whose stop the broker does not take.
+    pub unprotected: Unprotected,
+}
+
+/// What is done about a position whose stop the broker does not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unprotected {
+    /// We watch the price ourselves, and go on asking the broker.
+    #[default]
+    Emulate,
+    /// We only go on asking the broker, and tell the user.
+    Retry,
+    /// The position is closed.
+    Flatten,
+}
+
+/// Limits for the signals of one source, beside the user's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceLimits {
+    /// Largest position in one symbol, in per cent of equity.
+    pub position_max_pct: Option<Percent>,
+    /// Largest value of one order.
+    pub order_max_notional: Option<Money>,
+    /// Most orders in one minute.
+    pub orders_per_minute: Option<u32>,
 }
 
 impl Default for Limits {
@@ -47,6 +95,17 @@ impl Default for Limits {
             orders_per_minute: 3_000,
             signal_max_age_s: 30,
             balance_max_age_s: 60,
+            stop_loss_pct: Percent::new(Decimal::TWO),
+            daily_loss_pct: Percent::new(Decimal::from_parts(5, 0, 0, false, 0)),
+            daily_loss_amount: Money::ZERO,
+            breaker_pct: Percent::new(Decimal::from_parts(8, 0, 0, false, 0)),
+            day_starts_min: 0,
+            partial_fill_timeout_s: 300,
+            merge_window_s: 5,
+            extended_hours: false,
+            queue_drift_pct: Percent::new(Decimal::from_parts(3, 0, 0, false, 0)),
+            queue_max_age_h: 96,
+            unprotected: Unprotected::Emulate,
         }
     }
 }

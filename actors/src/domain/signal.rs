@@ -93,6 +93,13 @@ pub enum OrderKind {
         /// The distance.
         trail: Trail,
     },
+    /// Two exits of which only one can happen: at `limit` or better, or at the market once `trigger` trades.
+    Oco {
+        /// Where to leave with a profit.
+        limit: Price,
+        /// Where to leave with a loss.
+        trigger: Price,
+    },
 }
 
 impl OrderKind {
@@ -105,6 +112,7 @@ impl OrderKind {
             Self::Stop { .. } => "stop",
             Self::StopLimit { .. } => "stop_limit",
             Self::TrailingStop { .. } => "trailing_stop",
+            Self::Oco { .. } => "oco",
         }
     }
 
@@ -112,7 +120,7 @@ impl OrderKind {
     #[must_use]
     pub const fn limit(self) -> Option<Price> {
         match self {
-            Self::Limit { limit } | Self::StopLimit { limit, .. } => Some(limit),
+            Self::Limit { limit } | Self::StopLimit { limit, .. } | Self::Oco { limit, .. } => Some(limit),
             Self::Market | Self::Stop { .. } | Self::TrailingStop { .. } => None,
         }
     }
@@ -121,7 +129,9 @@ impl OrderKind {
     #[must_use]
     pub const fn trigger(self) -> Option<Price> {
         match self {
-            Self::Stop { trigger } | Self::StopLimit { trigger, .. } => Some(trigger),
+            Self::Stop { trigger } | Self::StopLimit { trigger, .. } | Self::Oco { trigger, .. } => {
+                Some(trigger)
+            }
             Self::Market | Self::Limit { .. } | Self::TrailingStop { .. } => None,
         }
     }

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Scope};
-use super::ids::{ClientOrderId, ConnectionId, UserId};
+use super::event::{Event, HaltCause, Scope};
+use super::ids::{ClientOrderId, ConnectionId, SourceId, UserId};
 use super::instrument::Symbol;
 use super::money::{Money, Net, Price, Quantity};
-use super::order::{Mode, OrderStep, Ticket};
+use super::order::{Mode, OrderStep, Purpose, Ticket};
 use super::portfolio::{Balance, Summary, summarize};
 use super::position::Position;
-use super::risk::{Decision, Limits};
+use super::protection::{Protected, Protection};
+use super::risk::{Decision, Limits, SourceLimits};
 
 /// What a person may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,12 @@ pub enum Trading {
         reason: String,
         /// When.
         at: DateTime<Utc>,
+        /// What made it necessary.
+        #[serde(default)]
+        cause: HaltCause,
+        /// When it ends by itself; absent: when somebody resumes trading.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
     },
 }
 
@@ -81,6 +88,9 @@ pub struct Working {
     pub price: Price,
     /// Whether it may only reduce a position.
     pub reduces: bool,
+    /// What it is for.
+    #[serde(default)]
+    pub purpose: Purpose,
 }
 
 impl Working {
@@ -93,6 +103,7 @@ impl Working {
             leaves: ticket.signed(ticket.quantity),
             price: decision.price?,
             reduces: ticket.reduces,
+            purpose: ticket.purpose,
         })
     }
 
@@ -130,6 +141,15 @@ pub struct UserState {
     /// Open positions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub positions: Vec<Position>,
+    /// What protects the open positions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protections: Vec<Protected>,
+    /// How many orders no signal asked for by itself: stops, targets, exits. Numbers the next.
+    #[serde(default)]
+    pub exits: u64,
+    /// Limits for the signals of single sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_limits: Vec<(SourceId, SourceLimits)>,
     /// Orders that are not final.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub working: BTreeMap<ClientOrderId, Working>,
@@ -165,6 +185,9 @@ impl UserState {
             limits,
             connections: Vec::new(),
             positions: Vec::new(),
+            protections: Vec::new(),
+            exits: 0,
+            source_limits: Vec::new(),
             working: BTreeMap::new(),
             balances: BTreeMap::new(),
             realized: None,
@@ -210,6 +233,10 @@ impl UserState {
     }
 
     /// Folds one event of this user.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm an event, so that the compiler finds what a new one lacks"
+    )]
     pub fn apply(&mut self, event: &Event, at: DateTime<Utc>) {
         match event {
             Event::UserSuspended { reason } => self.suspended = Some(reason.clone()),
@@ -220,11 +247,25 @@ impl UserState {
                 }
             }
             Event::LimitsChanged { limits } => self.limits = limits.clone(),
-            Event::TradingHalted { scope: Scope::User, by, reason } => {
-                self.trading = Trading::Halted { by: by.clone(), reason: reason.clone(), at };
+            Event::ConnectionRemoved { connection } => {
+                self.connections.retain(|known| known.id != *connection);
+            }
+            Event::DefaultConnectionSet { connection } => {
+                self.connections.sort_by_key(|known| known.id != *connection);
+            }
+            Event::SourceLimitsChanged { source, limits } => {
+                self.source_limits.retain(|(known, _)| known != source);
+                self.source_limits.extend(limits.clone().map(|limits| (*source, limits)));
+            }
+            Event::TradingHalted { scope: Scope::User, by, reason, cause, until } => {
+                let (by, reason) = (by.clone(), reason.clone());
+                self.trading = Trading::Halted { by, reason, at, cause: *cause, until: *until };
             }
             Event::TradingResumed { scope: Scope::User, .. } => self.trading = Trading::Active,
             Event::OrderCreated { ticket, decision, .. } => {
+                if ticket.purpose != Purpose::Signal {
+                    self.exits = self.exits.saturating_add(1);
+                }
                 if let Some(working) = Working::of(ticket, decision) {
                     self.working.insert(ticket.id, working);
                 }
@@ -232,11 +273,20 @@ impl UserState {
             Event::OrderMoved { order, step, .. } => self.step(*order, step),
             Event::PositionChanged { position, realized, .. } => {
                 self.realized = Some(self.realized() + *realized);
-                self.positions
-                    .retain(|held| held.connection != position.connection || held.symbol != position.symbol);
-                if !position.net.is_flat() {
-                    self.positions.push(position.clone());
+                self.hold(position);
+            }
+            Event::DriftFound { position, .. } => self.hold(position),
+            Event::ProtectionChanged { connection, symbol, protection, .. } => {
+                self.care(*connection, *symbol, protection.clone());
+            }
+            Event::CashMoved { connection, amount, balance } => {
+                // A deposit is no profit, and a withdrawal no loss.
+                if self.default_connection().is_some_and(|known| known.id == *connection)
+                    && let Some((_, opening)) = &mut self.opening
+                {
+                    *opening += *amount;
                 }
+                self.balances.insert(*connection, Box::new(*balance));
             }
             Event::BalanceSeen { connection, balance } => {
                 if self.opening.is_none_or(|(day, _)| day != at.date_naive()) {
@@ -267,10 +317,49 @@ impl UserState {
         }
     }
 
+    /// Returns what protects the position in `symbol` at an account.
+    #[must_use]
+    pub fn protection(&self, connection: ConnectionId, symbol: Symbol) -> Option<&Protection> {
+        let cared =
+            self.protections.iter().find(|cared| cared.connection == connection && cared.symbol == symbol);
+        cared.map(|cared| &cared.protection)
+    }
+
+    /// Takes a position over; what protected one that is flat now is gone with it.
+    fn hold(&mut self, position: &Position) {
+        self.positions
+            .retain(|held| held.connection != position.connection || held.symbol != position.symbol);
+        if position.net.is_flat() {
+            self.care(position.connection, position.symbol, None);
+        } else {
+            self.positions.push(position.clone());
+        }
+    }
+
+    fn care(&mut self, connection: ConnectionId, symbol: Symbol, protection: Option<Protection>) {
+        self.protections.retain(|cared| cared.connection != connection || cared.symbol != symbol);
+        self.protections.extend(protection.map(|protection| Protected { connection, symbol, protection }));
+    }
+
     fn step(&mut self, order: ClientOrderId, step: &OrderStep) {
         match step {
+            OrderStep::Amended { quantity, kind, .. } => {
+                let Some(working) = self.working.get_mut(&order) else { return };
+                working.leaves = signed_like(working.leaves, *quantity);
+                working.price = kind.limit().or(kind.trigger()).unwrap_or(working.price);
+            }
             OrderStep::Filled { fill } => {
                 let Some(working) = self.working.get_mut(&order) else { return };
+                let (connection, symbol) = (working.connection, working.symbol);
+                if let Some(target) = working.purpose.target()
+                    && let Some(cared) = self
+                        .protections
+                        .iter_mut()
+                        .find(|cared| cared.connection == connection && cared.symbol == symbol)
+                    && let Some(target) = cared.protection.targets.get_mut(usize::from(target))
+                {
+                    target.done += fill.quantity;
+                }
                 let left = working.leaves.size().less(fill.quantity);
                 if left.is_zero() {
                     self.working.remove(&order);
@@ -285,12 +374,16 @@ impl UserState {
                 self.working.remove(&order);
             }
             OrderStep::Accepted { .. }
+            | OrderStep::Queued { .. }
+            | OrderStep::Released
+            | OrderStep::Retried { .. }
             | OrderStep::CancelRequested { .. }
             | OrderStep::OutcomeLost { .. } => {}
         }
     }
 }
 
+/// Returns `size` in the direction of `sign`.
 fn signed_like(sign: Net, size: Quantity) -> Net {
     if sign.is_short() { Net::new(-size.get()) } else { Net::new(size.get()) }
 }

@@ -149,6 +149,10 @@ impl Projection {
         RowBatch { rows, applied: self.applied }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm an event, so that the compiler finds what a new one lacks"
+    )]
     fn fold_shared(&mut self, committed: &Committed) -> Result<(), StoreError> {
         let Committed { at, user, event, .. } = committed;
         let event = &**event;
@@ -187,8 +191,9 @@ impl Projection {
             }
             Event::SourceFollowed { source } => self.follow(*source, *user, Some(Cell::Stored(Vec::new()))),
             Event::SourceUnfollowed { source } => self.follow(*source, *user, None),
-            Event::TradingHalted { scope: Scope::Global, by, reason } => {
-                let halted = Trading::Halted { by: by.clone(), reason: reason.clone(), at: *at };
+            Event::TradingHalted { scope: Scope::Global, by, reason, cause, until } => {
+                let (by, reason) = (by.clone(), reason.clone());
+                let halted = Trading::Halted { by, reason, at: *at, cause: *cause, until: *until };
                 put(&mut self.rows, GLOBAL.to_vec(), halted);
             }
             Event::TradingResumed { scope: Scope::Global, .. } => {
@@ -203,6 +208,12 @@ impl Projection {
             | Event::UserSuspended { .. }
             | Event::UserResumed
             | Event::ConnectionAdded { .. }
+            | Event::ConnectionRemoved { .. }
+            | Event::DefaultConnectionSet { .. }
+            | Event::SourceLimitsChanged { .. }
+            | Event::ProtectionChanged { .. }
+            | Event::DriftFound { .. }
+            | Event::CashMoved { .. }
             | Event::LimitsChanged { .. }
             | Event::SignalReceived { .. }
             | Event::SignalRepeated { .. }
@@ -435,7 +446,11 @@ fn describe(step: &OrderStep) -> String {
         | OrderStep::Canceled { reason }
         | OrderStep::Expired { reason }
         | OrderStep::OutcomeLost { reason }
+        | OrderStep::Queued { reason, .. }
         | OrderStep::Failed { reason } => reason.clone(),
+        OrderStep::Released => "sent now".to_owned(),
+        OrderStep::Amended { quantity, reason, .. } => format!("{quantity}: {reason}"),
+        OrderStep::Retried { attempt, reason } => format!("attempt {attempt}: {reason}"),
     }
 }
 

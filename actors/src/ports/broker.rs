@@ -1,14 +1,19 @@
 //! What the engine asks of a broker. Every venue, and the paper broker, is one implementation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::ids::{ClientOrderId, ConnectionId, UserId};
+use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
+use crate::domain::instrument::Symbol;
+use crate::domain::money::Quantity;
 use crate::domain::order::{Mode, Ticket};
-use crate::domain::portfolio::Balance;
+use crate::domain::portfolio::{Balance, Quote};
 use crate::domain::position::Position;
 use crate::domain::report::{OrderReport, Refusal};
+use crate::domain::signal::OrderKind;
+use crate::ports::market::Market;
 
 /// Why a request to a broker has no good answer; each variant is what the caller may do next.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +32,39 @@ pub enum BrokerError {
     Refused(Refusal),
 }
 
-/// Hears reports; returns at once.
-pub type Listener = Box<dyn Fn(OrderReport) + Send + Sync>;
+/// What a broker tells by itself.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// News of an order.
+    Report(Box<OrderReport>),
+    /// The stream of reports is open again after a gap: what was missed has to be asked for.
+    Resumed,
+}
+
+/// Hears what a broker tells by itself; returns at once.
+pub type Listener = Box<dyn Fn(Told) + Send + Sync>;
+
+/// How long an order id of ours stays taken at a venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdScope {
+    /// For ever: the same id sent again can never be a second order.
+    Forever,
+    /// Only while the order is open: the same id sent again may be a second order.
+    WhileOpen,
+    /// The venue takes no ids of ours.
+    Absent,
+}
+
+/// What a venue promises about orders and their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promises {
+    /// Whether a look-up that finds nothing proves that the broker has nothing.
+    ///
+    /// Most venues show an order only a moment after they took it.
+    pub shows_orders_at_once: bool,
+    /// How long an id of ours stays taken.
+    pub ids: IdScope,
+}
 
 /// One account at one broker.
 pub trait Broker: Send + Sync + std::fmt::Debug {
@@ -54,7 +90,11 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// See [`BrokerError`].
-    fn cancel(&self, order: ClientOrderId) -> BoxFuture<'_, Result<(), BrokerError>>;
+    fn cancel(
+        &self,
+        order: ClientOrderId,
+        known_as: Option<BrokerOrderId>,
+    ) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// Looks an order up by our id; `None`: the broker has never seen it.
     ///
@@ -62,12 +102,23 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// See [`BrokerError`]; a failed look-up says nothing about the order.
     fn order(&self, order: ClientOrderId) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>>;
 
-    /// Returns whether a look-up that finds nothing proves that the broker has nothing.
+    /// Returns every open order that carries an id of ours.
     ///
-    /// Most venues show an order only a moment after they took it, so no.
-    fn shows_orders_at_once(&self) -> bool {
-        false
-    }
+    /// # Errors
+    /// See [`BrokerError`]; a failed query says nothing about any order.
+    fn open_orders(&self) -> BoxFuture<'_, Result<Vec<OrderReport>, BrokerError>>;
+
+    /// Returns what the venue promises about orders and their ids.
+    fn promises(&self) -> Promises;
+
+    /// Returns whether the venue can hold such an order by itself; one it cannot hold is watched by us.
+    fn holds(&self, symbol: Symbol, kind: OrderKind, quantity: Quantity) -> bool;
+
+    /// Asks the venue for a symbol's price; `None`: it has none.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    fn quote(&self, symbol: Symbol) -> BoxFuture<'_, Result<Option<Quote>, BrokerError>>;
 
     /// Returns the account's balance.
     ///
@@ -81,7 +132,7 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// See [`BrokerError`]; a failed query is not "flat".
     fn positions(&self) -> BoxFuture<'_, Result<Vec<Position>, BrokerError>>;
 
-    /// Tells `to` every later report of this account; a second call replaces the first.
+    /// Tells `to` all that happens at this account from now on; a second call replaces the first.
     fn stream(&self, to: Listener);
 }
 
@@ -96,7 +147,10 @@ pub trait Brokers: Send + Sync + std::fmt::Debug {
         user: UserId,
         connection: ConnectionId,
         broker: &str,
-    ) -> Result<std::sync::Arc<dyn Broker>, UnknownBroker>;
+    ) -> Result<Arc<dyn Broker>, UnknownBroker>;
+
+    /// Returns what can be traded at a broker, with prices and hours; `None`: there is no such broker here.
+    fn market(&self, broker: &str) -> Option<Arc<dyn Market>>;
 }
 
 /// No such broker here.

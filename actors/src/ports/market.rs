@@ -22,10 +22,16 @@ pub trait Market: Send + Sync + Debug {
 
     /// Returns whether the instrument can be traded at `now`.
     fn status(&self, instrument: &Instrument, now: DateTime<Utc>) -> MarketStatus;
+
+    /// Asks that a symbol's prices be streamed from now on; returns at once.
+    fn watch(&self, _symbol: Symbol) {}
 }
 
 /// A venue's stream of prices.
 pub trait Feed: Send + Debug {
+    /// Returns the name of the broker whose prices these are.
+    fn venue(&self) -> &'static str;
+
     /// Waits for the next prices; all that changed since the last call, the latest of each symbol.
     fn next(&mut self) -> BoxFuture<'_, Vec<Quote>>;
 }

@@ -193,6 +193,7 @@ impl PaperSymbol {
             class: self.class,
             tick: Price::new(self.tick).ok()?,
             lot: Quantity::new(lot).ok()?,
+            size_step: Quantity::new(lot).ok()?,
             min_notional: Money::new(self.min_notional),
             tradable: true,
         })

@@ -218,6 +218,10 @@ struct Walk {
 }
 
 impl Feed for Walk {
+    fn venue(&self) -> &'static str {
+        super::NAME
+    }
+
     fn next(&mut self) -> BoxFuture<'_, Vec<Quote>> {
         Box::pin(async move {
             let Some(pace) = &mut self.pace else {

@@ -12,10 +12,12 @@ use super::*;
 use crate::brokers::{BROKERS, BuiltIn};
 use trade_actors::domain::ids::SignalId;
 use trade_actors::domain::money::{Net, Quantity};
+use trade_actors::domain::order::{Purpose, TimeInForce};
 use trade_actors::domain::paper::{PaperAccount, report};
 use trade_actors::domain::report::ReportedState;
 use trade_actors::domain::signal::{OrderKind, Origin, Side};
 use trade_actors::domain::stages::Stamp;
+use trade_actors::ports::broker::{Brokers, UnknownBroker};
 use trade_actors::ports::journal::Receipt;
 
 #[derive(Debug)]
@@ -146,6 +148,9 @@ fn ticket(id: u128, side: Side, units: i64, kind: OrderKind) -> Ticket {
         side,
         quantity: Quantity::new(Decimal::from(units)).unwrap(),
         kind,
+        time_in_force: TimeInForce::Day,
+        extended_hours: false,
+        purpose: Purpose::Signal,
         reduces: false,
         stop_loss: None,
         take_profits: Vec::new(),
@@ -166,8 +171,10 @@ fn money(units: i64) -> Money {
 
 fn listen(account: &Arc<dyn Broker>) -> UnboundedReceiver<OrderReport> {
     let (to, reports) = mpsc::unbounded_channel();
-    account.stream(Box::new(move |report| {
-        drop(to.send(report));
+    account.stream(Box::new(move |told| {
+        if let Told::Report(report) = told {
+            drop(to.send(*report));
+        }
     }));
     reports
 }
@@ -268,10 +275,10 @@ async fn a_cancel_is_told_and_a_second_one_repeats_the_outcome() {
     let mut reports = listen(&account);
     let order = account.submit(limit(1, 10, "95")).await.unwrap().order;
     for _ in 0..2 {
-        account.cancel(order).await.unwrap();
+        account.cancel(order, None).await.unwrap();
         assert_eq!(reports.recv().await.unwrap().state, ReportedState::Canceled);
     }
-    let unknown = account.cancel(ClientOrderId::new(Uuid::from_u128(9))).await;
+    let unknown = account.cancel(ClientOrderId::new(Uuid::from_u128(9)), None).await;
     assert!(matches!(unknown, Err(BrokerError::Refused(_))));
 }
 
@@ -373,7 +380,7 @@ fn brokers_are_opened_by_name() {
     let floor = Floor::new(|_| {});
     let (user, connection) = (UserId::new(Uuid::nil()), ConnectionId::new(Uuid::nil()));
     let built_in = BuiltIn { paper: floor.brokers };
-    for (name, _) in BROKERS {
+    for (name, ..) in BROKERS {
         assert_eq!(built_in.open(user, connection, name).unwrap().name(), *name);
     }
     let unknown = built_in.open(user, connection, "nope").unwrap_err();

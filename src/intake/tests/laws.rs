@@ -30,6 +30,7 @@ fn numbers(instruction: &Instruction) -> Vec<Decimal> {
         OrderKind::Market
         | OrderKind::Limit { .. }
         | OrderKind::Stop { .. }
+        | OrderKind::Oco { .. }
         | OrderKind::StopLimit { .. } => {}
     }
     if let Action::Close { fraction: Some(pct), .. } = instruction.action {

@@ -217,6 +217,7 @@ mod tests {
             class: AssetClass::Crypto,
             tick: Price::new(Decimal::ONE).unwrap(),
             lot: Quantity::new(lot.parse().unwrap()).unwrap(),
+            size_step: Quantity::new(lot.parse().unwrap()).unwrap(),
             min_notional: Money::new(min_notional.into()),
             tradable: true,
         }

@@ -126,7 +126,7 @@ impl<'a> Halt<'a> {
     pub(crate) fn of(trading: &'a Trading) -> Self {
         match trading {
             Trading::Active => Self { state: "active", by: None, reason: None, at: None },
-            Trading::Halted { by, reason, at } => {
+            Trading::Halted { by, reason, at, .. } => {
                 Self { state: "halted", by: Some(by), reason: Some(reason), at: Some(*at) }
             }
         }

@@ -186,7 +186,7 @@ fn offsets(stages: &Stages, pushed: Option<Stamp>) -> BTreeMap<&'static str, u64
 pub(super) mod tests {
     use trade_actors::domain::ids::{ClientOrderId, ConnectionId, ExecutionId, SignalId, UserId};
     use trade_actors::domain::money::{Money, Price, Quantity};
-    use trade_actors::domain::order::{HistoryLine, Mode, Ticket};
+    use trade_actors::domain::order::{HistoryLine, Mode, Purpose, Ticket, TimeInForce};
     use trade_actors::domain::signal::{OrderKind, Origin, Side};
 
     use super::*;
@@ -219,6 +219,9 @@ pub(super) mod tests {
                 side: Side::Buy,
                 quantity: quantity("10"),
                 kind: OrderKind::StopLimit { trigger: price("170.5"), limit: price("175.00") },
+                time_in_force: TimeInForce::Day,
+                extended_hours: false,
+                purpose: Purpose::Signal,
                 reduces: false,
                 stop_loss: None,
                 take_profits: Vec::new(),
@@ -227,6 +230,7 @@ pub(super) mod tests {
             mode: Mode::Paper,
             decision: Decision { requested: Some(quantity("12")), ..Decision::default() },
             status: OrderStatus::PartiallyFilled,
+            queued: None,
             broker_order: None,
             cum_qty: quantity("4"),
             cum_cost: Money::new(dec("700.8000")),

@@ -7,12 +7,16 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use trade_actors::domain::ids::{ClientOrderId, ConnectionId, UserId};
+use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
+use trade_actors::domain::instrument::Symbol;
+use trade_actors::domain::money::Quantity;
 use trade_actors::domain::order::{Mode, Ticket};
-use trade_actors::domain::portfolio::Balance;
+use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, Refusal};
-use trade_actors::ports::broker::{Broker, BrokerError, Brokers, Listener, UnknownBroker};
+use trade_actors::domain::signal::OrderKind;
+use trade_actors::ports::broker::{Broker, BrokerError, Brokers, Listener, Promises, UnknownBroker};
+use trade_actors::ports::market::Market;
 
 /// What happens to one submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +105,10 @@ impl Brokers for FlakyBrokers {
         let behind = self.brokers.open(user, connection, broker)?;
         Ok(Arc::new(Flaky { script: self.script.clone(), behind }))
     }
+
+    fn market(&self, broker: &str) -> Option<Arc<dyn Market>> {
+        self.brokers.market(broker)
+    }
 }
 
 #[derive(Debug)]
@@ -142,9 +150,13 @@ impl Broker for Flaky {
         .boxed()
     }
 
-    fn cancel(&self, order: ClientOrderId) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn cancel(
+        &self,
+        order: ClientOrderId,
+        known_as: Option<BrokerOrderId>,
+    ) -> BoxFuture<'_, Result<(), BrokerError>> {
         self.script.note(Asked::Cancel(order));
-        self.behind.cancel(order)
+        self.behind.cancel(order, known_as)
     }
 
     fn order(&self, order: ClientOrderId) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
@@ -152,8 +164,20 @@ impl Broker for Flaky {
         self.behind.order(order)
     }
 
-    fn shows_orders_at_once(&self) -> bool {
-        self.behind.shows_orders_at_once()
+    fn open_orders(&self) -> BoxFuture<'_, Result<Vec<OrderReport>, BrokerError>> {
+        self.behind.open_orders()
+    }
+
+    fn promises(&self) -> Promises {
+        self.behind.promises()
+    }
+
+    fn holds(&self, symbol: Symbol, kind: OrderKind, quantity: Quantity) -> bool {
+        self.behind.holds(symbol, kind, quantity)
+    }
+
+    fn quote(&self, symbol: Symbol) -> BoxFuture<'_, Result<Option<Quote>, BrokerError>> {
+        self.behind.quote(symbol)
     }
 
     fn balance(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {

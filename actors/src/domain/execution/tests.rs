@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, ExecutionId, SignalId, UserId};
 use crate::domain::money::{Money, Price, Quantity};
-use crate::domain::order::{Fill, Mode, OrderStatus, Ticket};
+use crate::domain::order::{Fill, Mode, OrderStatus, Purpose, Ticket, TimeInForce};
 use crate::domain::risk::Decision;
 use crate::domain::signal::{OrderKind, Origin, Side};
 
@@ -20,6 +20,9 @@ fn order(quantity: u32) -> Order {
         side: Side::Buy,
         quantity: Quantity::new(Decimal::from(quantity)).unwrap(),
         kind: OrderKind::Market,
+        time_in_force: TimeInForce::Day,
+        extended_hours: false,
+        purpose: Purpose::Signal,
         reduces: false,
         stop_loss: None,
         take_profits: Vec::new(),
@@ -47,7 +50,7 @@ fn fill(number: u32, quantity: u32) -> Fill {
 
 fn report(state: ReportedState, fills: Vec<Fill>) -> OrderReport {
     let order = ClientOrderId::new(Uuid::from_u128(7));
-    OrderReport { order, broker_order: BrokerOrderId::new("b1"), state, fills, balance: None }
+    OrderReport { order, broker_order: BrokerOrderId::new("b1"), state, fills, done: None, balance: None }
 }
 
 /// Carries out what a report means, as the actor does.

@@ -55,6 +55,9 @@ fn order(units: i64) -> Order {
             side: Side::Buy,
             quantity: quantity(units),
             kind: OrderKind::Market,
+            time_in_force: TimeInForce::Day,
+            extended_hours: false,
+            purpose: Purpose::Signal,
             reduces: false,
             stop_loss: None,
             take_profits: Vec::new(),
@@ -63,6 +66,7 @@ fn order(units: i64) -> Order {
         mode: Mode::Paper,
         decision: Decision::default(),
         status: OrderStatus::Pending,
+        queued: None,
         broker_order: None,
         cum_qty: Quantity::ZERO,
         cum_cost: Money::ZERO,
@@ -96,17 +100,16 @@ impl Row {
 fn table() -> Vec<Row> {
     use OrderStatus as S;
     let reason = || "why".to_owned();
-    let alive = [S::Pending, S::Queued, S::Unknown, S::Accepted, S::PartiallyFilled];
+    let sent = [S::Pending, S::Unknown, S::Accepted, S::PartiallyFilled];
     let may_have_it =
         [S::Pending, S::Unknown, S::Accepted, S::PartiallyFilled, S::PendingCancel, S::Canceled, S::Expired];
-    let open = [&alive[..], &[S::PendingCancel]].concat();
+    let open = [&sent[..], &[S::Queued, S::PendingCancel]].concat();
     let unfilled = [S::Pending, S::Queued, S::Unknown, S::Accepted, S::PendingCancel];
     vec![
         Row::new(
             accepted(),
             &[
                 (S::Pending, S::Accepted),
-                (S::Queued, S::Accepted),
                 (S::Unknown, S::Accepted),
                 (S::Accepted, S::Accepted),
                 (S::PartiallyFilled, S::PartiallyFilled),
@@ -127,10 +130,14 @@ fn table() -> Vec<Row> {
         ),
         Row { complete: true, ..Row::to(fill(1, 1), S::Filled, &may_have_it) },
         Row::to(rejected(), S::Rejected, &unfilled),
-        Row::to(OrderStep::CancelRequested { reason: reason() }, S::PendingCancel, &alive),
+        Row::to(OrderStep::CancelRequested { reason: reason() }, S::PendingCancel, &sent),
         Row::to(OrderStep::Canceled { reason: reason() }, S::Canceled, &open),
         Row::to(OrderStep::Expired { reason: reason() }, S::Expired, &open),
         Row::to(OrderStep::OutcomeLost { reason: reason() }, S::Unknown, &[S::Pending, S::Unknown]),
+        Row::to(queued(), S::Queued, &[S::Pending, S::Queued]),
+        Row::to(amended(5), S::Queued, &[S::Queued]),
+        Row::to(OrderStep::Released, S::Pending, &[S::Queued]),
+        Row::to(OrderStep::Retried { attempt: 2, reason: reason() }, S::Pending, &[S::Pending, S::Unknown]),
         Row::to(OrderStep::Failed { reason: reason() }, S::Failed, &[S::Pending, S::Queued]),
     ]
 }
@@ -143,6 +150,28 @@ fn the_legal_steps_are_these_and_no_others() {
             assert_eq!(from.after(&step, complete).ok(), wanted, "{from:?} {step:?} complete: {complete}");
         }
     }
+}
+
+fn queued() -> OrderStep {
+    let until = Some(DateTime::UNIX_EPOCH);
+    OrderStep::Queued { cause: QueueCause::MarketClosed, until, reason: "closed".to_owned() }
+}
+
+fn amended(units: i64) -> OrderStep {
+    OrderStep::Amended { quantity: quantity(units), kind: OrderKind::Market, reason: "asked".to_owned() }
+}
+
+#[test]
+fn an_order_can_change_only_while_it_waits() {
+    let mut order = order(10);
+    assert!(order.apply(&amended(5), DateTime::UNIX_EPOCH).is_err());
+    for step in [queued(), amended(5)] {
+        order.apply(&step, DateTime::UNIX_EPOCH).unwrap();
+    }
+    assert_eq!(order.queued.map(|queued| queued.cause), Some(QueueCause::MarketClosed));
+    order.apply(&OrderStep::Released, DateTime::UNIX_EPOCH).unwrap();
+    assert_eq!((order.ticket.quantity, order.queued), (quantity(5), None));
+    assert!(order.apply(&amended(20), DateTime::UNIX_EPOCH).is_err());
 }
 
 #[test]

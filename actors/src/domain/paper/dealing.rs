@@ -232,13 +232,16 @@ impl Resting {
             OrderKind::Limit { limit } => (self.triggered, Some(limit)),
             OrderKind::Stop { trigger } => (self.triggered || passed(trigger), None),
             OrderKind::StopLimit { trigger, limit } => (self.triggered || passed(trigger), Some(limit)),
+            // Whichever comes first; past the trigger there is no limit any more.
+            OrderKind::Oco { trigger, .. } if self.triggered || passed(trigger) => (true, None),
+            OrderKind::Oco { limit, .. } => (false, Some(limit)),
             OrderKind::TrailingStop { trail } => {
                 let stop = trails.follow(order, self.side, trail, listing);
                 (self.triggered || passed(stop), None)
             }
         };
         let asleep = match self.kind {
-            OrderKind::Market | OrderKind::Limit { .. } => false,
+            OrderKind::Market | OrderKind::Limit { .. } | OrderKind::Oco { .. } => false,
             OrderKind::Stop { .. } | OrderKind::StopLimit { .. } | OrderKind::TrailingStop { .. } => {
                 !triggered
             }

@@ -8,7 +8,7 @@ use crate::domain::calendar::MarketStatus;
 use crate::domain::ids::{SignalId, UserId};
 use crate::domain::instrument::{AssetClass, Instrument};
 use crate::domain::money::Percent;
-use crate::domain::order::Ticket;
+use crate::domain::order::{Purpose, Ticket, TimeInForce};
 use crate::domain::portfolio::Quote;
 use crate::domain::report::{Refusal, RefusalCode};
 use crate::domain::signal::{Origin, Trail};
@@ -79,6 +79,7 @@ impl Desk {
             class: if crypto { AssetClass::Crypto } else { AssetClass::Equity },
             tick: price("0.01"),
             lot: quantity(if crypto { "0.00001" } else { "1" }),
+            size_step: quantity(if crypto { "0.00001" } else { "1" }),
             min_notional: money("1"),
             tradable: true,
         };
@@ -109,6 +110,9 @@ impl Desk {
             side,
             quantity: quantity(amount),
             kind,
+            time_in_force: TimeInForce::Day,
+            extended_hours: false,
+            purpose: Purpose::Signal,
             reduces: false,
             stop_loss: None,
             take_profits: Vec::new(),

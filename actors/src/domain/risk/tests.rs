@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::event::HaltCause;
 use crate::domain::ids::{ConnectionId, SignalId, SourceId, UserId};
 use crate::domain::instrument::AssetClass;
 use crate::domain::order::Mode;
@@ -71,6 +72,7 @@ impl Case {
                 class: AssetClass::Equity,
                 tick: price("0.01"),
                 lot: quantity("1"),
+                size_step: quantity("1"),
                 min_notional: money("1"),
                 tradable: true,
             }),
@@ -188,7 +190,13 @@ fn fine() -> Case {
 }
 
 fn halted(by: &str) -> Trading {
-    Trading::Halted { by: by.to_owned(), reason: "lunch".to_owned(), at: DateTime::UNIX_EPOCH }
+    Trading::Halted {
+        by: by.to_owned(),
+        reason: "lunch".to_owned(),
+        at: DateTime::UNIX_EPOCH,
+        cause: HaltCause::Person,
+        until: None,
+    }
 }
 
 #[test]
@@ -479,6 +487,7 @@ prop_compose! {
         case.price = Some((at(last), at(last - spread), at(last + spread)));
         case.instrument = case.instrument.map(|instrument| Instrument {
             lot: Quantity::new(Decimal::new(1, lot_scale)).unwrap(),
+            size_step: Quantity::new(Decimal::new(1, lot_scale)).unwrap(),
             min_notional: Money::new(Decimal::new(min, 2)),
             ..instrument
         });
