@@ -1,6 +1,7 @@
 //! Orders: commits every verdict before anything is done, sends what was approved, follows it to its end.
 
 mod book;
+pub mod breach;
 mod draft;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use crate::router::RouterMsg;
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
 use book::Book;
+use breach::Ruling;
 use draft::{Draft, halted};
 
 /// How long after a failed cancel the order's state is asked for.
@@ -69,6 +71,8 @@ pub enum ExecutionMsg {
     Cancel(ClientOrderId, String),
     /// All open entries are cancelled; exits stay. The answer follows once that is recorded and asked for.
     CancelEntries(String, Option<RpcReplyPort<()>>),
+    /// Risk ruled on the day.
+    Ruled(Box<Ruling>),
     /// The broker refused to cancel, or could not be asked.
     CancelFailed(ClientOrderId, BrokerError),
 }
@@ -171,6 +175,7 @@ impl Actor for Execution {
                 }
                 Ok(())
             }
+            ExecutionMsg::Ruled(ruling) => Box::pin(state.ruled(*ruling)).await,
             ExecutionMsg::CancelFailed(order, error) => {
                 // It may be done already, or gone: the broker's own word decides.
                 tracing::warn!(%order, %error, "the cancel was not taken; asking for the order's state");

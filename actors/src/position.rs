@@ -9,6 +9,7 @@ use crate::domain::position::Position as Held;
 use crate::fault;
 use crate::portfolio::PortfolioMsg;
 use crate::quote_feed::QuoteFeedMsg;
+use crate::risk::RiskMsg;
 use crate::user::lines::Lines;
 
 /// What a position is told.
@@ -63,6 +64,7 @@ impl Actor for Position {
             PositionMsg::Price(price) => {
                 let (connection, symbol) = (state.held.connection, state.held.symbol);
                 state.lines.portfolio.tell(PortfolioMsg::Marked(connection, symbol, price));
+                state.lines.risk.tell(RiskMsg::Marked(connection, symbol, price));
             }
             PositionMsg::Subscribe => {
                 let symbol = state.held.symbol;

@@ -1,5 +1,7 @@
 //! The rules' shell: takes the picture, asks [`review`], holds buying power back until the order is recorded.
 
+mod watch;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -8,16 +10,18 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::arrival::Arrival;
 use crate::domain::calendar::MarketStatus;
 use crate::domain::event::Event;
-use crate::domain::ids::{ClientOrderId, ConnectionId};
+use crate::domain::ids::{ClientOrderId, ConnectionId, SourceId};
+use crate::domain::instrument::Symbol;
 use crate::domain::intent::Intent;
-use crate::domain::money::{Money, Net};
+use crate::domain::money::{Money, Net, Price};
 use crate::domain::portfolio::Balance;
-use crate::domain::risk::{Snapshot, review};
+use crate::domain::risk::{DenialCode, Snapshot, review};
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Connection, UserState, Working};
 use crate::execution::{ExecutionMsg, Verdict};
 use crate::fault;
 use crate::user::lines::Lines;
+use watch::Watch;
 
 /// What Risk is told.
 #[derive(Debug)]
@@ -30,6 +34,12 @@ pub enum RiskMsg {
     Facts(Arc<[Arc<Event>]>),
     /// An approved order was not recorded after all.
     Release(ClientOrderId),
+    /// A position has a new price.
+    Marked(ConnectionId, Symbol, Price),
+    /// Time to look at equity.
+    Look,
+    /// Time to look whether a halt is over.
+    Tick,
 }
 
 /// The actor.
@@ -52,7 +62,8 @@ pub struct RiskState {
     user: UserState,
     /// Approved, not yet recorded: held back already, so that check and reservation are one step.
     approved: BTreeMap<ClientOrderId, Working>,
-    recent: VecDeque<Stamp>,
+    recent: VecDeque<(Stamp, SourceId)>,
+    watch: Watch,
 }
 
 impl Actor for Risk {
@@ -60,14 +71,22 @@ impl Actor for Risk {
     type State = RiskState;
     type Arguments = RiskArgs;
 
-    async fn pre_start(&self, _: ActorRef<RiskMsg>, args: RiskArgs) -> Result<RiskState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        me: ActorRef<RiskMsg>,
+        args: RiskArgs,
+    ) -> Result<RiskState, ActorProcessingErr> {
         let RiskArgs { lines, user } = args;
-        Ok(RiskState { lines, user, approved: BTreeMap::new(), recent: VecDeque::new() })
+        let known = user.default_connection().and_then(|account| user.balances.get(&account.id));
+        let watch = Watch::new(known.map(|balance| balance.cash));
+        let mut state = RiskState { lines, user, approved: BTreeMap::new(), recent: VecDeque::new(), watch };
+        state.keep_ticking(&me);
+        Ok(state)
     }
 
     async fn handle(
         &self,
-        _: ActorRef<RiskMsg>,
+        me: ActorRef<RiskMsg>,
         msg: RiskMsg,
         state: &mut RiskState,
     ) -> Result<(), ActorProcessingErr> {
@@ -76,10 +95,14 @@ impl Actor for Risk {
                 fault::point("risk");
                 state.review(arrival, again);
             }
-            RiskMsg::Balance(connection, balance) => {
-                state.user.balances.insert(connection, Box::new(balance));
+            RiskMsg::Balance(connection, balance) => state.balance(&me, connection, balance),
+            RiskMsg::Facts(events) => {
+                state.fold(&events);
+                state.count(&me, &events);
             }
-            RiskMsg::Facts(events) => state.fold(&events),
+            RiskMsg::Marked(connection, symbol, price) => state.marked(&me, connection, symbol, price),
+            RiskMsg::Look => state.look(),
+            RiskMsg::Tick => state.tick(&me),
             RiskMsg::Release(order) => {
                 state.approved.remove(&order);
             }
@@ -96,17 +119,21 @@ impl RiskState {
         let global_halt = shared.halt.reason();
         let symbol = arrival.signal.instruction.symbol;
         let now = shared.clock.now();
+        // Told before the verdict, so that the first order after a halt finds it ended.
+        self.end_halt(now);
+        let source = arrival.signal.source;
+        let (limits, source_limits) = self.user.limits_for(source);
         let instrument = shared.market.instrument(symbol);
         let (reserved, pending) = self.held_back(&connection, symbol);
         let seen = Snapshot {
             now,
             received_at: arrival.signal.received_at,
             connection: &connection,
-            trading: &self.user.trading,
+            trading: self.user.trading_at(now),
             global_halt: global_halt.as_deref(),
             suspended: self.user.suspended.as_deref(),
             plan: self.user.plan,
-            limits: &self.user.limits,
+            limits: &limits,
             instrument,
             quote: shared.market.quote(symbol),
             market: instrument
@@ -115,7 +142,10 @@ impl RiskState {
             reserved,
             position: self.user.position(connection.id, symbol).map_or(Net::FLAT, |held| held.net),
             pending,
-            recent_orders: u32::try_from(self.recent.len()).unwrap_or(u32::MAX),
+            recent_orders: count(self.recent.len()),
+            source_limits,
+            recent_from_source: count(self.recent.iter().filter(|(_, from)| *from == source).count()),
+            day: self.standing(now),
         };
         let draft = Intent::draft(self.user.id, &arrival.signal, &seen);
         let sized = draft.clone().size(&arrival.signal, &seen);
@@ -127,14 +157,18 @@ impl RiskState {
             if let Some(working) = Working::of(ticket, decision) {
                 self.approved.insert(ticket.id, working);
             }
-            self.recent.push_back(decided);
+            self.recent.push_back((decided, source));
         }
+        let lost = matches!(&outcome, Err((denial, _)) if denial.code == DenialCode::DailyLoss || denial.code == DenialCode::UnderReview);
         let verdict = Verdict { outcome, broker: connection.broker, mode: connection.mode, decided };
         self.lines.execution.tell(ExecutionMsg::Decided(arrival, Box::new(verdict), again));
+        if lost {
+            self.look();
+        }
     }
 
     /// Returns what open and approved orders hold back at an account, and what they will do to a position.
-    fn held_back(&self, connection: &Connection, symbol: crate::domain::instrument::Symbol) -> (Money, Net) {
+    fn held_back(&self, connection: &Connection, symbol: Symbol) -> (Money, Net) {
         let (mut reserved, mut pending) = (Money::ZERO, Net::FLAT);
         // An order that is recorded is in `working`; until that is told, in `approved`: never in both sums.
         let unrecorded = self.approved.iter().filter(|(id, _)| !self.user.working.contains_key(id));
@@ -162,8 +196,12 @@ impl RiskState {
     fn forget_old_orders(&mut self) {
         const MINUTE_US: u64 = 60_000_000;
         let now = self.lines.shared.clock.stamp();
-        while self.recent.front().is_some_and(|at| now.since(*at) >= MINUTE_US) {
+        while self.recent.front().is_some_and(|(at, _)| now.since(*at) >= MINUTE_US) {
             self.recent.pop_front();
         }
     }
+}
+
+fn count(orders: usize) -> u32 {
+    u32::try_from(orders).unwrap_or(u32::MAX)
 }

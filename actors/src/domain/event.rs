@@ -307,7 +307,9 @@ pub enum Event {
 }
 
 /// What made it necessary to stop trading.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// From mild to strict: a stricter halt takes the place of a milder one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HaltCause {
     /// A person stopped it.

@@ -265,6 +265,19 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
     }
 }
 
+/// Words what operators are told of an account that the circuit breaker locked.
+#[must_use]
+pub fn under_review(name: &str, user: UserId, reason: &str) -> Notification {
+    Notification {
+        level: NotificationLevel::Error,
+        title: format!("Circuit breaker: {name}"),
+        message: format!(
+            "{reason} Every position of {name} ({user}) is being closed, and new orders are refused. Review the account, \
+             then resume it."
+        ),
+    }
+}
+
 fn warning(title: &str, message: String) -> Body {
     Body::Notification(Notification { level: NotificationLevel::Warning, title: title.to_owned(), message })
 }
