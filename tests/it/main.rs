@@ -25,6 +25,7 @@ mod panics;
 mod passivation;
 mod readiness;
 mod risk;
+mod risk_stories;
 mod shutdown;
 mod socket;
 mod support;

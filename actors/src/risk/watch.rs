@@ -108,6 +108,7 @@ impl RiskState {
         }
         let now = self.lines.shared.clock.now();
         if self.is_fresh(&balance, now) && self.user.open_day(balance.equity, now) {
+            self.watch.cash = Some(balance.cash);
             self.rule(Ruling::Opened(connection, balance));
         }
         self.arm(me);
