@@ -32,10 +32,6 @@ fn settings(config: &mut Config, cash: i64) {
             _ => 500,
         });
     }
-    // Neither stops nor merging are what these stories are about.
-    config.risk.stop_loss_pct =
-        "0".parse::<Decimal>().map(trade_actors::domain::money::Percent::new).unwrap();
-    config.risk.merge_window_s = 0;
 }
 
 fn whole_account(config: &mut Config, cash: i64) {
@@ -82,6 +78,12 @@ fn left(program: &TestApp, reason: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Waits until nothing is held any more, here and at the broker.
+async fn until_flat(api: &Api) {
+    wait_until("every position to be closed", || async { api.all("/api/v1/positions").await.is_empty() })
+        .await;
+}
+
 fn names(symbols: &[&str]) -> BTreeSet<String> {
     symbols.iter().map(|symbol| (*symbol).to_owned()).collect()
 }
@@ -125,6 +127,8 @@ async fn us_006_3_a_loss_near_its_limit_pauses_trading_until_midnight() {
     assert_eq!(screen.next_of("risk.halted").await["data"]["reason"], words);
     assert_eq!(screen.next_of("notification").await["data"]["message"], words);
     assert_eq!(left(&program, words), names(&["AAPL", "SPY"]));
+    until_flat(&api).await;
+    assert_eq!(api.portfolio().await["cash"], "9515");
     let denied = trade(&api, "late", "NVDA", "buy", "1", "rejected").await;
     assert_eq!((&denied["code"], &denied["reason"]), (&"DAILY_LOSS_LIMIT".into(), &words.into()));
 
@@ -192,6 +196,8 @@ async fn us_006_5_the_circuit_breaker_sells_everything_and_locks_the_account() {
     );
     assert!(alert["data"]["message"].as_str().unwrap().starts_with(BREAKER), "{alert}");
     assert_eq!(left(&program, BREAKER), names(&["AAPL", "SPY"]));
+    until_flat(&ada).await;
+    assert_eq!(ada.portfolio().await["cash"], "46000");
     ada.settled(&resting, "cancelled").await;
     let measured = reqwest::get(program.metrics_url()).await.unwrap().text().await.unwrap();
     assert!(measured.contains("trade_executor_circuit_breakers_total 1"), "{measured}");
@@ -254,6 +260,8 @@ async fn us_001_5_a_loss_of_five_per_cent_disables_trading_until_tomorrow() {
     let halt = halted(&api).await;
     assert_eq!((&halt["reason"], &halt["cause"]), (&LIMIT_REACHED.into(), &"daily_loss".into()), "{halt}");
     assert_eq!(left(&program, LIMIT_REACHED), names(&["AAPL"]));
+    until_flat(&api).await;
+    assert_eq!(api.portfolio().await["cash"], "95000");
     let risk = api.read("/api/v1/risk").await;
     assert_eq!(
         (&risk["trading"]["cause"], &risk["trading"]["until"]),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 use super::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, SourceId, UserId};
 use super::instrument::Symbol;
-use super::money::{Money, Net, Quantity};
+use super::money::{Money, Net, Price, Quantity};
 use super::order::{Fill, Mode, OrderStep, Ticket};
 use super::portfolio::Balance;
 use super::position::Position;
@@ -200,12 +200,26 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A position has no working stop, and nobody watches its price.
+    PositionUnprotected {
+        /// At which account.
+        connection: ConnectionId,
+        /// In what.
+        symbol: Symbol,
+        /// How much of it.
+        open: Quantity,
+        /// Why.
+        reason: String,
+    },
     /// The broker holds another position than the orders made: it was changed outside, and is taken over.
     DriftFound {
         /// What the orders made.
         ours: Net,
         /// The position as the broker holds it.
         position: Position,
+        /// The latest price, at which the difference counts as brought in or taken out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        price: Option<Price>,
     },
     /// Cash came or went that no order moved: a deposit, a withdrawal, a dividend.
     CashMoved {
@@ -441,6 +455,7 @@ impl Event {
             }
             Self::BalanceSeen { .. } => "BALANCE_SEEN",
             Self::ProtectionChanged { .. } => "PROTECTION_CHANGED",
+            Self::PositionUnprotected { .. } => "POSITION_UNPROTECTED",
             Self::DriftFound { .. } => "DRIFT_FOUND",
             Self::CashMoved { .. } => "CASH_MOVED",
             Self::TradingHalted { .. } => "TRADING_HALTED",
@@ -481,7 +496,9 @@ impl Event {
             Self::PositionChanged { position, .. } | Self::DriftFound { position, .. } => {
                 ("Position", Some(position.symbol.to_string()))
             }
-            Self::ProtectionChanged { symbol, .. } => ("Position", Some(symbol.to_string())),
+            Self::ProtectionChanged { symbol, .. } | Self::PositionUnprotected { symbol, .. } => {
+                ("Position", Some(symbol.to_string()))
+            }
             Self::BalanceSeen { connection, .. } | Self::CashMoved { connection, .. } => {
                 ("BrokerConnection", Some(connection.to_string()))
             }
@@ -511,7 +528,7 @@ impl Event {
         match self {
             Self::SignalRefused { message, .. } => Some(message.clone()),
             Self::OrderDenied { denial, .. } => Some(denial.message.clone()),
-            Self::UserSuspended { reason } => Some(reason.clone()),
+            Self::UserSuspended { reason } | Self::PositionUnprotected { reason, .. } => Some(reason.clone()),
             Self::LoginFailed { .. } => Some("login failed".to_owned()),
             Self::OrderMoved { step, .. } => match step {
                 OrderStep::Rejected { reason, .. }

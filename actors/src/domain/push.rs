@@ -189,7 +189,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
             };
             vec![Body::Position { kind, position: position.clone(), realized: *realized }]
         }
-        Event::DriftFound { ours, position } => {
+        Event::DriftFound { ours, position, .. } => {
             let kind = if position.net.is_flat() { PositionKind::Closed } else { PositionKind::Modified };
             let message = format!(
                 "{} was changed outside: {ours} expected, {} held. The position was taken over as the broker holds it; \
@@ -200,6 +200,16 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
                 Body::Position { kind, position: position.clone(), realized: Money::ZERO },
                 warning("Position changed outside", message),
             ]
+        }
+        Event::PositionUnprotected { symbol, open, reason, .. } => {
+            vec![Body::Notification(Notification {
+                level: NotificationLevel::Error,
+                title: "Position without a stop".to_owned(),
+                message: format!(
+                    "{open} {symbol} have no working stop: {reason}. The broker is asked again; close the position \
+                     if you do not want to wait."
+                ),
+            })]
         }
         Event::CashMoved { connection, amount, balance } => {
             let what = if *amount < Money::ZERO { "withdrawn" } else { "deposited" };

@@ -238,6 +238,12 @@ impl Denial {
     pub fn new(code: DenialCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+
+    /// Returns whether it was losses that denied it.
+    #[must_use]
+    pub fn is_for_losses(&self) -> bool {
+        matches!(self.code, DenialCode::DailyLoss | DenialCode::UnderReview)
+    }
 }
 
 macro_rules! denial_codes {
@@ -270,8 +276,6 @@ denial_codes! {
     Suspended = "USER_SUSPENDED",
     /// The plan does not allow it.
     Plan = "PLAN_LIMIT",
-    /// The market is closed.
-    MarketClosed = "MARKET_CLOSED",
     /// The symbol is not traded at this account.
     InvalidSymbol = "INVALID_SYMBOL",
     /// No price is known.
@@ -292,6 +296,10 @@ denial_codes! {
     BelowMinimum = "BELOW_MINIMUM",
     /// What was asked for is not supported yet.
     Unsupported = "UNSUPPORTED",
+    /// It contradicts a signal of a moment ago.
+    Conflict = "CONFLICTING_SIGNAL",
+    /// The price has gone too far while the order waited.
+    PriceMoved = "PRICE_MOVED",
     /// No broker account is connected.
     NoConnection = "NO_BROKER",
     /// The day's loss has come to its limit.

@@ -1,6 +1,5 @@
 //! One user's state, folded from events: what Risk, Execution and Portfolio start from.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -285,13 +284,10 @@ impl UserState {
         self.day_opening(now).map(|opening| Standing { opening, equity, breached: breached.max(holds) })
     }
 
-    /// Returns the limits for a source's signals: the stricter of the user's and the source's.
+    /// Returns what limits a source's signals beside the user's own limits.
     #[must_use]
-    pub fn limits_for(&self, source: SourceId) -> (Cow<'_, Limits>, Option<&SourceLimits>) {
-        let own = self.source_limits.iter().find(|(known, _)| *known == source).map(|(_, limits)| limits);
-        let limits =
-            own.map_or(Cow::Borrowed(&self.limits), |own| Cow::Owned(self.limits.clone().within(own)));
-        (limits, own)
+    pub fn source_limits(&self, source: SourceId) -> Option<&SourceLimits> {
+        self.source_limits.iter().find(|(known, _)| *known == source).map(|(_, limits)| limits)
     }
 
     /// Returns cash and positions of the default account at the latest prices; absent without a balance.
@@ -373,7 +369,15 @@ impl UserState {
                 self.realized = Some(self.realized() + *realized);
                 self.hold(position);
             }
-            Event::DriftFound { position, .. } => self.hold(position),
+            Event::DriftFound { ours, position, price } => {
+                // What came or went outside is no profit and no loss, as cash is that no order moved.
+                if let (Some(price), Some((_, opening))) = (price, &mut self.opening)
+                    && self.connections.first().is_some_and(|known| known.id == position.connection)
+                {
+                    *opening += position.net.value(*price) - ours.value(*price);
+                }
+                self.hold(position);
+            }
             Event::ProtectionChanged { connection, symbol, protection, .. } => {
                 self.care(*connection, *symbol, protection.clone());
             }
@@ -398,6 +402,7 @@ impl UserState {
             | Event::SignalRepeated { .. }
             | Event::SignalRefused { .. }
             | Event::OrderDenied { .. }
+            | Event::PositionUnprotected { .. }
             | Event::TradingHalted { .. }
             | Event::TradingResumed { .. }
             | Event::LoginSucceeded { .. }
@@ -490,6 +495,19 @@ impl UserState {
             OrderStep::Filled { fill } => {
                 let Some(working) = self.working.get_mut(&order) else { return };
                 let (connection, symbol) = (working.connection, working.symbol);
+                // Until the broker tells the balance itself.
+                if let Some(balance) = self.balances.get_mut(&connection) {
+                    let cost = fill.price.notional(fill.quantity);
+                    balance.cash -= fill.fee;
+                    if working.leaves.is_short() {
+                        balance.cash += cost;
+                    } else {
+                        balance.cash -= cost;
+                    }
+                    if !working.reduces {
+                        balance.buying_power -= cost;
+                    }
+                }
                 if let Some(target) = working.purpose.target()
                     && let Some(cared) = self
                         .protections

@@ -86,6 +86,7 @@ impl ExecutionState {
         }
         for event in &events {
             self.book.apply(event, receipt.at, None);
+            self.note(event);
         }
         self.tell(events);
         for order in self.book.open_entries() {
@@ -100,7 +101,8 @@ impl ExecutionState {
         let leave = |protection: Protection| Protection { leave: Some(reason.to_owned()), ..protection };
         let staying = user.positions.iter().filter_map(|held| {
             let known = user.protection(held.connection, held.symbol).cloned();
-            let protection = known.unwrap_or_else(|| unprotected(held.net.size()));
+            let protection =
+                known.unwrap_or_else(|| Protection::new(SignalId::new(Uuid::nil()), held.net.size()));
             protection.leave.is_none().then(|| (held, leave(protection)))
         });
         staying
@@ -130,17 +132,5 @@ impl ExecutionState {
             Err(CommitError::Full) => Ok(()),
             Err(error @ CommitError::Down(_)) => Err(error.into()),
         }
-    }
-}
-
-/// A position that no signal's plan is for.
-fn unprotected(opened: crate::domain::money::Quantity) -> Protection {
-    Protection {
-        signal: SignalId::new(Uuid::nil()),
-        opened,
-        stop: None,
-        trail: None,
-        targets: Vec::new(),
-        leave: None,
     }
 }

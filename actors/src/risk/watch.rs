@@ -6,25 +6,23 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ractor::ActorRef;
-use rust_decimal::Decimal;
 
 use super::{RiskMsg, RiskState};
 use crate::domain::event::{Event, HaltCause};
 use crate::domain::ids::ConnectionId;
 use crate::domain::instrument::Symbol;
-use crate::domain::money::{Money, Percent, Price};
+use crate::domain::money::{Money, Price};
 use crate::domain::portfolio::Balance;
-use crate::domain::risk::day::{Standing, Verdict, judge};
+use crate::domain::risk::day::{self, Standing, Verdict};
 use crate::domain::stages::Stamp;
 use crate::execution::ExecutionMsg;
 use crate::execution::breach::{Breach, Ruling};
+use crate::ports::market::Market;
 
 /// Shortest time between two looks that prices call for.
 const EVERY: Duration = Duration::from_millis(200);
 /// How often the end of a halt is looked for.
 pub(super) const TICK: Duration = Duration::from_secs(1);
-/// How far our sum and the broker's equity may be apart, in per cent, when both count the same fills.
-const APART_PCT: Decimal = Decimal::ONE;
 
 /// What the watch holds.
 #[derive(Debug, Default)]
@@ -32,8 +30,6 @@ pub(super) struct Watch {
     prices: BTreeMap<Symbol, Price>,
     /// Cash as the log explains it: what came or went without a record is no profit and no loss.
     cash: Option<Money>,
-    /// Set while a fill is counted in positions and not yet in cash: then only the broker's own sum is right.
-    unsettled: Option<Option<Money>>,
     /// Told to Execution, and not yet heard back.
     ruled: Option<HaltCause>,
     leaving: bool,
@@ -60,7 +56,7 @@ impl RiskState {
 
     pub(super) fn tick(&mut self, me: &ActorRef<RiskMsg>) {
         self.watch.ticking = false;
-        self.look();
+        self.judge();
         self.keep_ticking(me);
     }
 
@@ -86,10 +82,10 @@ impl RiskState {
         let passed = self.watch.looked.map(|at| Duration::from_micros(now.since(at)));
         let pause = passed.map_or(Duration::ZERO, |passed| EVERY.saturating_sub(passed));
         if pause.is_zero() {
-            self.look();
+            self.judge();
         } else {
             self.watch.armed = true;
-            me.send_after(pause, || RiskMsg::Look);
+            me.send_after(pause, || RiskMsg::Judge);
         }
     }
 
@@ -103,9 +99,6 @@ impl RiskState {
         if !self.is_default(connection) {
             return;
         }
-        if self.watch.unsettled.is_some() {
-            self.settle(&balance);
-        }
         let now = self.lines.shared.clock.now();
         if self.is_fresh(&balance, now) && self.user.open_day(balance.equity, now) {
             self.watch.cash = Some(balance.cash);
@@ -114,67 +107,55 @@ impl RiskState {
         self.arm(me);
     }
 
-    /// Takes over what committed facts say of cash and positions.
-    pub(super) fn count(&mut self, me: &ActorRef<RiskMsg>, events: &[Arc<Event>]) {
-        let (mut moved, mut told) = (false, None);
-        for event in events {
-            if let Event::PositionChanged { .. } | Event::ProtectionChanged { .. } = &**event {
-                self.watch.leaving = false;
-            }
-            if let Event::PositionChanged { position, .. } | Event::DriftFound { position, .. } = &**event
-                && self.is_default(position.connection)
-            {
-                moved = true;
-                if position.net.is_flat() {
-                    self.watch.prices.remove(&position.symbol);
-                }
-            }
-            if let Event::BalanceSeen { connection, balance } | Event::CashMoved { connection, balance, .. } =
-                &**event
-                && self.is_default(*connection)
-            {
-                told = Some(*balance);
-            }
-            if let Event::TradingHalted { cause, .. } = &**event
-                && *cause != HaltCause::Person
-            {
-                self.watch.ruled = None;
-            }
-        }
-        if let Some(balance) = told {
-            self.watch.cash = Some(balance.cash);
-            self.settle(&balance);
-        } else if moved {
-            self.watch.unsettled = Some(None);
-        }
-        self.keep_ticking(me);
-        if moved || told.is_some() {
-            self.arm(me);
-        }
+    /// Returns the default account's cash.
+    pub(super) fn cash(&self) -> Option<Money> {
+        let account = self.user.default_connection()?.id;
+        self.user.balances.get(&account).map(|balance| balance.cash)
     }
 
-    /// Decides whether cash and positions count the same fills: then they come to what the broker says.
-    fn settle(&mut self, balance: &Balance) {
-        let ours = self.user.equity(balance.cash, |symbol| self.price(symbol));
-        let apart = (ours - balance.equity).get().abs();
-        let most = Money::new(balance.equity.get().abs()).part(Percent::new(APART_PCT));
-        if apart <= most.get() {
+    /// Takes over what a committed fact did to cash (`before` it was folded), positions and halts.
+    pub(super) fn count(&mut self, event: &Event, before: Option<Money>) {
+        if let Event::PositionChanged { position, .. } | Event::DriftFound { position, .. } = event {
+            self.watch.leaving = false;
+            if position.net.is_flat() && self.is_default(position.connection) {
+                self.watch.prices.remove(&position.symbol);
+            }
+        }
+        if let Event::ProtectionChanged { .. } = event {
+            self.watch.leaving = false;
+        }
+        if let Event::TradingHalted { cause, .. } = event
+            && *cause != HaltCause::Person
+        {
+            self.watch.ruled = None;
+        }
+        if let Event::DefaultConnectionSet { .. } | Event::ConnectionRemoved { .. } = event {
+            self.watch.prices.clear();
+            self.watch.cash = self.cash();
+            return;
+        }
+        if let Event::BalanceSeen { connection, balance } | Event::CashMoved { connection, balance, .. } =
+            event
+            && self.is_default(*connection)
+        {
             self.watch.cash = Some(balance.cash);
-            self.watch.unsettled = None;
-        } else {
-            self.watch.unsettled = Some(Some(balance.equity));
+            return;
+        }
+        // A fill moves cash as it moves the position, whatever balance the broker told last.
+        if let (Some(cash), Some(before), Some(after)) = (self.watch.cash, before, self.cash()) {
+            self.watch.cash = Some(cash + (after - before));
         }
     }
 
     /// Tells Execution what the time and the day's loss call for.
-    pub(super) fn look(&mut self) {
+    pub(super) fn judge(&mut self) {
         self.watch.armed = false;
         self.watch.looked = Some(self.lines.shared.clock.stamp());
         let now = self.lines.shared.clock.now();
         self.end_halt(now);
         self.leave_latecomers(now);
         let Some(day) = self.standing(now) else { return };
-        let breach = match judge(&self.user.limits, &day, now) {
+        let breach = match day::judge(&self.user.limits, &day, now) {
             Verdict::Fine => return,
             Verdict::DailyLoss { message, until } => {
                 Breach { cause: HaltCause::DailyLoss, reason: message, until: Some(until) }
@@ -215,11 +196,13 @@ impl RiskState {
     pub(super) fn standing(&self, now: DateTime<Utc>) -> Option<Standing> {
         let connection = self.user.default_connection()?.id;
         self.user.balances.get(&connection).filter(|balance| self.is_fresh(balance, now))?;
-        let equity = match self.watch.unsettled {
-            Some(told) => told?,
-            None => self.user.equity(self.watch.cash?, |symbol| self.price(symbol)),
+        let market = self.market();
+        let price = |symbol| {
+            let marked = self.watch.prices.get(&symbol).copied();
+            marked.or_else(|| Some(market.as_ref()?.quote(symbol)?.price))
         };
-        let mut day = self.user.standing(equity, now)?;
+        let equity = self.user.equity(self.watch.cash?, price);
+        let mut day: Standing = self.user.standing(equity, now)?;
         day.breached = day.breached.max(self.watch.ruled);
         Some(day)
     }
@@ -232,9 +215,9 @@ impl RiskState {
         self.user.default_connection().is_some_and(|known| known.id == connection)
     }
 
-    fn price(&self, symbol: Symbol) -> Option<Price> {
-        let marked = self.watch.prices.get(&symbol).copied();
-        marked.or_else(|| Some(self.lines.shared.market.quote(symbol)?.price))
+    /// Returns the default account's market.
+    fn market(&self) -> Option<Arc<dyn Market>> {
+        self.lines.shared.brokers.market(&self.user.default_connection()?.broker)
     }
 
     fn rule(&self, ruling: Ruling) {

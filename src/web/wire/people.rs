@@ -220,7 +220,7 @@ impl<'a> Source<'a> {
             kind: if source.token_hash.is_some() { "tradingview" } else { "dashboard" },
             webhook_url: (own && source.token_hash.is_some()).then(address),
             own,
-            limits: SourceLimits::of(user.limits_for(source.id).1),
+            limits: SourceLimits::of(user.source_limits(source.id)),
             created_at: source.created_at,
         }
     }

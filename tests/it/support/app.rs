@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
-use trade_actors::domain::money::Price;
+use trade_actors::domain::money::{Percent, Price};
 use trade_actors::domain::stages::Stamp;
 use trade_actors::ports::clock::{Clock, SystemClock};
 use trade_executor::app::{App, Between, Options};
@@ -88,6 +88,9 @@ impl TestApp {
         config.store.segment_bytes = 1 << 20;
         config.store.cache_bytes = 8 << 20;
         config.paper.tick_ms = 50;
+        // One order a signal; tests about stops and merging ask for them.
+        config.risk.stop_loss_pct = Percent::new(0.into());
+        config.risk.merge_window_s = 0;
         settings(&mut config);
         let options = Options { between, clock: Arc::clone(&clock), ..Options::new(dir.path().join("data")) };
         let app = App::start(config.clone(), options).await.unwrap();

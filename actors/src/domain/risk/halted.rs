@@ -1,6 +1,6 @@
 //! The kill switch, for everybody and for one user, halts that losses called for, and suspension.
 //!
-//! Leaving a position by hand stays possible; after a day's loss every exit does.
+//! Leaving a position by hand stays possible, and so do the engine's own exits; after a day's loss every exit does.
 
 use super::{Denial, DenialCode, Snapshot};
 use crate::domain::event::HaltCause;
@@ -18,7 +18,7 @@ pub(super) fn rule(intent: Intent, seen: &Snapshot<'_>) -> Result<Intent, Denial
         ));
     }
     let exits = intent.ticket.reduces;
-    if intent.ticket.origin == Origin::Manual && exits {
+    if exits && matches!(intent.ticket.origin, Origin::Manual | Origin::Engine) {
         return Ok(intent);
     }
     if let Some(reason) = seen.global_halt {

@@ -4,8 +4,10 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::event::{Event, Scope};
 use crate::domain::ids::{ConnectionId, UserId};
+use crate::domain::money::{Net, Price};
 use crate::domain::order::Mode;
 use crate::domain::portfolio::Balance;
+use crate::domain::position::Position;
 use crate::domain::user::{Connection, Role, Trading, UserState};
 
 fn dec(text: &str) -> Decimal {
@@ -304,4 +306,27 @@ proptest! {
             prop_assert_eq!(judge(&user.limits, &day, now), Verdict::Fine);
         }
     }
+}
+
+#[test]
+fn shares_that_were_sold_outside_are_no_loss() {
+    let mut user = user(Limits::default());
+    see(&mut user, "1000", noon());
+    let mut position = Position::flat(account(), "AAPL".parse().unwrap(), noon());
+    let ours = Net::new(dec("90"));
+    position.net = ours;
+    user.apply(
+        &Event::PositionChanged { position: position.clone(), realized: Money::ZERO, opened: true },
+        noon(),
+    );
+    see(&mut user, "100", noon());
+    let price = Price::new(Decimal::TEN).unwrap();
+    let at_price = |user: &UserState, cash| user.equity(cash, |_| Some(price));
+    assert_eq!(at_price(&user, money("100")), money("1000"));
+    position.net = Net::new(dec("30"));
+    user.apply(&Event::DriftFound { ours, position, price: Some(price) }, noon());
+    let amount = money("600");
+    let balance = told(money("700"), money("1000"), noon());
+    user.apply(&Event::CashMoved { connection: account(), amount, balance }, noon());
+    assert_eq!(user.standing(at_price(&user, money("700")), noon()).unwrap().pnl(), Money::ZERO);
 }
