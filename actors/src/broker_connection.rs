@@ -19,6 +19,7 @@ use crate::execution::{Answer, Connected, ExecutionMsg};
 use crate::fault;
 use crate::ports::broker::{Broker, BrokerError, Told};
 use crate::risk::RiskMsg;
+use crate::sessions::{Life, Session};
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
 
@@ -70,6 +71,7 @@ pub struct ConnectionState {
     submitting: Arc<Mutex<BTreeSet<ClientOrderId>>>,
     attempts: u32,
     balance: Option<Balance>,
+    session: Arc<Life>,
 }
 
 impl Actor for BrokerConnection {
@@ -83,7 +85,9 @@ impl Actor for BrokerConnection {
         args: ConnectionArgs,
     ) -> Result<ConnectionState, ActorProcessingErr> {
         me.cast(ConnectionMsg::Connect)?;
+        let session = args.lines.shared.sessions.begin(args.connection);
         Ok(ConnectionState {
+            session,
             args,
             requests: JoinSet::new(),
             submitting: Arc::default(),
@@ -111,6 +115,8 @@ impl Actor for BrokerConnection {
             ConnectionMsg::Resync => {
                 if let Some(balance) = state.balance {
                     state.announce(&me, balance);
+                    // That balance may be too old for new entries.
+                    state.poll(&me);
                 }
             }
             ConnectionMsg::Poll => {
@@ -154,11 +160,13 @@ impl ConnectionState {
                 let pause = backoff(self.attempts);
                 self.attempts = self.attempts.saturating_add(1);
                 tracing::warn!(connection = %self.args.connection, %error, ?pause, "the broker session was not opened");
+                self.session.is(Session::Failed { reason: error.to_string() });
                 me.send_after(pause, || ConnectionMsg::Connect);
                 return;
             }
         };
         self.attempts = 0;
+        self.session.is(Session::Open);
         let lines = Arc::downgrade(&self.args.lines);
         let resumed = me.clone();
         self.args.broker.stream(Box::new(move |told| match (told, lines.upgrade()) {
@@ -238,11 +246,17 @@ impl ConnectionState {
 
     fn poll(&mut self, me: &ActorRef<ConnectionMsg>) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
-        let connection = self.args.connection;
+        let (connection, session) = (self.args.connection, Arc::clone(&self.session));
         self.request(me, async move {
             match broker.balance().await {
-                Ok(balance) => lines.risk.tell(RiskMsg::Balance(connection, balance)),
-                Err(error) => tracing::warn!(%connection, %error, "the balance is not known"),
+                Ok(balance) => {
+                    session.is(Session::Open);
+                    lines.risk.tell(RiskMsg::Balance(connection, balance));
+                }
+                Err(error) => {
+                    tracing::warn!(%connection, %error, "the balance is not known");
+                    session.is(Session::Failed { reason: error.to_string() });
+                }
             }
         });
     }

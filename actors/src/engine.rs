@@ -8,10 +8,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, call_t};
 
 use crate::arrival::{Delivered, Delivery, Refused};
 use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
-use crate::domain::ids::{ClientOrderId, UserId};
+use crate::domain::ids::{ClientOrderId, ConnectionId, UserId};
 use crate::domain::restart::backoff;
 use crate::domain::risk::Limits;
 use crate::domain::stages::Stamp;
+use crate::domain::user::Connection;
 use crate::hub::{Attached, Hub, HubArgs, HubMsg};
 use crate::kill_switch::KillSwitch;
 use crate::ledger::Ledger;
@@ -23,6 +24,7 @@ use crate::ports::journal::{CommitError, Journal, Receipt};
 use crate::ports::market::{Feed, Market};
 use crate::quote_feed::{QuoteFeed, QuoteFeedArgs, QuoteFeedMsg};
 use crate::router::{Router, RouterArgs, RouterMsg};
+use crate::sessions::Sessions;
 use crate::user::Command;
 use crate::views::Views;
 
@@ -103,6 +105,8 @@ pub struct Shared {
     pub halt: KillSwitch,
     /// What is measured of every signal.
     pub meters: Meters,
+    /// How the sessions of broker accounts are.
+    pub sessions: Arc<Sessions>,
     /// The hub as it is now.
     pub hub: Door<HubMsg>,
     /// The price feed as it is now.
@@ -167,6 +171,7 @@ impl Engine {
             passivate_after,
             halt: KillSwitch::default(),
             meters: Meters::default(),
+            sessions: Arc::default(),
             hub: Door::default(),
             quotes: Door::default(),
         });
@@ -306,6 +311,40 @@ impl Engine {
     /// See [`Refused`]; then nothing changed.
     pub async fn set_limits(&self, user: UserId, limits: Limits, caller: Caller) -> Result<(), Refused> {
         self.command(user, Command::SetLimits { limits: Box::new(limits), caller }).await
+    }
+
+    /// Connects a broker account, whose credentials are kept already, and opens its session.
+    ///
+    /// # Errors
+    /// See [`Refused`]; then nothing changed, but for an answer that did not come.
+    pub async fn connect(&self, user: UserId, account: Connection, caller: Caller) -> Result<(), Refused> {
+        self.command(user, Command::Connect { connection: Box::new(account), caller }).await
+    }
+
+    /// Removes a broker account at which nothing is open, once its session is closed.
+    ///
+    /// # Errors
+    /// See [`Refused`]; then nothing changed, but for an answer that did not come.
+    pub async fn disconnect(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        caller: Caller,
+    ) -> Result<(), Refused> {
+        self.command(user, Command::Disconnect { connection, caller }).await
+    }
+
+    /// Makes a broker account the one that signals go to.
+    ///
+    /// # Errors
+    /// See [`Refused`]; then nothing changed.
+    pub async fn choose(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        caller: Caller,
+    ) -> Result<(), Refused> {
+        self.command(user, Command::Choose { connection, caller }).await
     }
 
     /// Lifts a suspension.

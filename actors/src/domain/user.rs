@@ -49,6 +49,24 @@ pub struct Connection {
     pub broker: String,
     /// With which money.
     pub mode: Mode,
+    /// Shown name; empty: it has none of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The end of its key's name, by which its owner recognises it; empty: it has none. Never of a secret.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+    /// Tells the broker's accounts apart without naming one; empty: not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub account: String,
+}
+
+impl Connection {
+    /// Returns a connection without a name or a hint.
+    #[must_use]
+    pub fn new(id: ConnectionId, broker: impl Into<String>, mode: Mode) -> Self {
+        let (name, hint, account) = Default::default();
+        Self { id, broker: broker.into(), mode, name, hint, account }
+    }
 }
 
 /// Whether new orders are taken.
@@ -159,9 +177,12 @@ pub struct UserState {
     /// Profit taken by all closed parts.
     #[serde(default)]
     pub realized: Option<Money>,
-    /// Equity at the first balance of the day.
+    /// Equity of the default account at its first balance of the day.
     #[serde(default)]
     pub opening: Option<(NaiveDate, Money)>,
+    /// The same of the accounts that are not the default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub openings_elsewhere: BTreeMap<ConnectionId, (NaiveDate, Money)>,
     /// How many events were pushed to this user's sockets (the WebSocket `seq`).
     #[serde(default)]
     pub pushed: u64,
@@ -192,6 +213,7 @@ impl UserState {
             balances: BTreeMap::new(),
             realized: None,
             opening: None,
+            openings_elsewhere: BTreeMap::new(),
             pushed: 0,
             last_seq: 0,
         }
@@ -229,7 +251,8 @@ impl UserState {
         let working = self.working.values().filter(|working| Some(working.connection) == account);
         let reserved = working.map(Working::reserved).sum();
         let opening = self.opening.map(|(_, equity)| equity);
-        summarize(balance, reserved, self.positions.iter(), self.realized(), opening, price_of)
+        let held = self.positions.iter().filter(|held| Some(held.connection) == account);
+        summarize(balance, reserved, held, self.realized(), opening, price_of)
     }
 
     /// Folds one event of this user.
@@ -248,10 +271,16 @@ impl UserState {
             }
             Event::LimitsChanged { limits } => self.limits = limits.clone(),
             Event::ConnectionRemoved { connection } => {
+                let former = self.default_connection().map(|known| known.id);
                 self.connections.retain(|known| known.id != *connection);
+                self.balances.remove(connection);
+                self.change_opening(former, at);
+                self.openings_elsewhere.remove(connection);
             }
             Event::DefaultConnectionSet { connection } => {
+                let former = self.default_connection().map(|known| known.id);
                 self.connections.sort_by_key(|known| known.id != *connection);
+                self.change_opening(former, at);
             }
             Event::SourceLimitsChanged { source, limits } => {
                 self.source_limits.retain(|(known, _)| known != source);
@@ -289,9 +318,7 @@ impl UserState {
                 self.balances.insert(*connection, Box::new(*balance));
             }
             Event::BalanceSeen { connection, balance } => {
-                if self.opening.is_none_or(|(day, _)| day != at.date_naive()) {
-                    self.opening = Some((at.date_naive(), balance.equity));
-                }
+                self.open_day(*connection, balance.equity, at);
                 self.balances.insert(*connection, Box::new(*balance));
             }
             Event::EngineStarted { .. }
@@ -315,6 +342,35 @@ impl UserState {
             | Event::PaperBooked { .. }
             | Event::PaperMoved { .. } => {}
         }
+    }
+
+    /// Notes an account's equity, when it is the first of the day.
+    fn open_day(&mut self, connection: ConnectionId, equity: Money, at: DateTime<Utc>) {
+        let today = at.date_naive();
+        if self.default_connection().is_none_or(|known| known.id == connection) {
+            if self.opening.is_none_or(|(day, _)| day != today) {
+                self.opening = Some((today, equity));
+            }
+        } else if self.openings_elsewhere.get(&connection).is_none_or(|(day, _)| *day != today) {
+            self.openings_elsewhere.insert(connection, (today, equity));
+        }
+    }
+
+    /// Makes the day's opening that of the account that is the default now.
+    ///
+    /// The former one's is kept for its return: otherwise a choice and another back would undo the day's loss.
+    fn change_opening(&mut self, former: Option<ConnectionId>, at: DateTime<Utc>) {
+        let chosen = self.default_connection().map(|known| known.id);
+        if chosen == former {
+            return;
+        }
+        if let (Some(former), Some(opening)) = (former, self.opening.take()) {
+            self.openings_elsewhere.insert(former, opening);
+        }
+        let Some(chosen) = chosen else { return };
+        let today = |(day, _): &(NaiveDate, Money)| *day == at.date_naive();
+        let known = self.balances.get(&chosen).map(|balance| (at.date_naive(), balance.equity));
+        self.opening = self.openings_elsewhere.remove(&chosen).filter(today).or(known);
     }
 
     /// Returns what protects the position in `symbol` at an account.
