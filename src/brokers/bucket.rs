@@ -36,7 +36,7 @@ impl Bucket {
     pub const fn new(per_minute: u32, now: Stamp) -> Self {
         let allowed = (per_minute / 2) as u64;
         let usable = if allowed > 2 { allowed - 1 } else { 2 };
-        let capacity = if usable / 5 > 0 { (usable + 4) / 5 } else { 1 };
+        let capacity = usable.div_ceil(5);
         Self {
             capacity: capacity * TOKEN,
             reserve: capacity / 4 * TOKEN,

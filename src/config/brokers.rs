@@ -83,7 +83,11 @@ const STREAM: &str = "wss:// and a host, or ws:// and this machine";
 const STREAM_OR_EMPTY: &str = "empty, wss:// and a host, or ws:// and this machine";
 
 pub(super) const KEYS: &[Key] = &[
-    Key { name: "brokers.alpaca.live_url", allowed: WEB, holds: |config| is_web(&config.brokers.alpaca.live_url) },
+    Key {
+        name: "brokers.alpaca.live_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.alpaca.live_url),
+    },
     Key {
         name: "brokers.alpaca.paper_url",
         allowed: WEB,
@@ -105,7 +109,11 @@ pub(super) const KEYS: &[Key] = &[
             url.is_empty() || is_stream(url)
         },
     },
-    Key { name: "brokers.alpaca.data_url", allowed: WEB, holds: |config| is_web(&config.brokers.alpaca.data_url) },
+    Key {
+        name: "brokers.alpaca.data_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.alpaca.data_url),
+    },
     Key {
         name: "brokers.alpaca.data_stream_url",
         allowed: STREAM,

@@ -29,6 +29,9 @@ pub enum SetUpError {
     /// The HTTP client.
     #[error("the HTTP client cannot be set up: {0}")]
     Http(#[from] reqwest::Error),
+    /// An address.
+    #[error("{0} is no address")]
+    Address(&'static str),
 }
 
 /// Why there is no reply.

@@ -46,7 +46,8 @@ impl AlpacaCredentials {
             Self::ApiKey { key_id, secret } => (b'k', key_id.expose_secret(), secret.expose_secret()),
             Self::OAuth { access_token } => (b't', access_token.expose_secret(), ""),
         };
-        let digest = Sha256::new().chain_update([tag]).chain_update(first).chain_update([0]).chain_update(second);
+        let digest =
+            Sha256::new().chain_update([tag]).chain_update(first).chain_update([0]).chain_update(second);
         digest.finalize().into()
     }
 

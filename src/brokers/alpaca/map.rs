@@ -93,7 +93,11 @@ fn check(ticket: &Ticket) -> Result<(), Refusal> {
     let symbol = ticket.symbol;
     if !is_share(symbol) {
         let why = format!("{symbol} is not a US share or fund, and Alpaca trades only these here");
-        return Err(unsent(RefusalCode::InvalidSymbol, &why, "Use the exchange's ticker, such as AAPL or BRK.B."));
+        return Err(unsent(
+            RefusalCode::InvalidSymbol,
+            &why,
+            "Use the exchange's ticker, such as AAPL or BRK.B.",
+        ));
     }
     let refuse = |why: &str, advice: &str| Err(unsent(RefusalCode::OrderRejected, why, advice));
     if ticket.quantity.get().normalize().scale() > QUANTITY_DP {
@@ -108,12 +112,16 @@ fn check(ticket: &Ticket) -> Result<(), Refusal> {
     let is_limit = matches!(ticket.kind, OrderKind::Limit { .. });
     let rests = matches!(ticket.time_in_force, T::Day | T::Gtc);
     if ticket.extended_hours && !(is_limit && rests) {
-        let why = "outside the regular session Alpaca takes only limit orders that last the day or until cancelled";
+        let why =
+            "outside the regular session Alpaca takes only limit orders that last the day or until cancelled";
         return refuse(why, "Send a limit order, or send it in the regular session.");
     }
     let is_simple = matches!(ticket.kind, OrderKind::Market | OrderKind::Limit { .. });
     if !rests && !is_simple {
-        return refuse("Alpaca takes this kind of order only for the day or until cancelled", "Change its duration.");
+        return refuse(
+            "Alpaca takes this kind of order only for the day or until cancelled",
+            "Change its duration.",
+        );
     }
     let whole_only = matches!(ticket.kind, OrderKind::TrailingStop { .. } | OrderKind::Oco { .. });
     if whole_only && !is_whole(ticket.quantity) {
@@ -141,7 +149,9 @@ pub fn closed(account: &wire::Account) -> Option<Refusal> {
     } else {
         return None;
     };
-    let message = format!("{because}. Nothing was sent. Look into the account at alpaca.markets, then connect it again.");
+    let message = format!(
+        "{because}. Nothing was sent. Look into the account at alpaca.markets, then connect it again."
+    );
     Some(Refusal { code: RefusalCode::AuthFailed, message })
 }
 

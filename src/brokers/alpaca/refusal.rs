@@ -84,7 +84,8 @@ fn documented(status: u16, told: &wire::Failure, has: &dyn Fn(&[&str]) -> bool) 
         && has(&["not authorized", "unauthorized", "forbidden", "verification failed", "access key"])
     {
         return Verdict::Error(BrokerError::Refused(auth_failed()));
-    } else if names_symbol && has(&["could not find", "not found", "not active", "not tradable", "invalid symbol"])
+    } else if names_symbol
+        && has(&["could not find", "not found", "not active", "not tradable", "invalid symbol"])
     {
         C::InvalidSymbol
     } else if has(&["market is closed", "market closed", "only accepted between", "not open"]) {
@@ -98,14 +99,18 @@ fn documented(status: u16, told: &wire::Failure, has: &dyn Fn(&[&str]) -> bool) 
 fn refused(code: RefusalCode, told: &wire::Failure) -> Verdict {
     use RefusalCode as C;
     let advice = match code {
-        C::InsufficientFunds => "Nothing was bought or sold. Lower the quantity, or free funds or shares first.",
+        C::InsufficientFunds => {
+            "Nothing was bought or sold. Lower the quantity, or free funds or shares first."
+        }
         C::InvalidSymbol => "Nothing was bought or sold. Check the symbol at alpaca.markets.",
         C::MarketClosed => "Nothing was bought or sold. Send it when the market is open.",
         C::OrderRejected
         | C::RateLimitExceeded
         | C::AuthFailed
         | C::DuplicateOrder
-        | C::BrokerUnavailable => "Nothing was bought or sold. Change the order as it says before you send it again.",
+        | C::BrokerUnavailable => {
+            "Nothing was bought or sold. Change the order as it says before you send it again."
+        }
     };
     let message = format!("Alpaca refused: {}. {advice}", shown(&told.message));
     Verdict::Error(BrokerError::Refused(Refusal { code, message }))
@@ -143,7 +148,8 @@ fn lost(status: u16) -> Verdict {
 
 /// Returns whether a page says that access is refused; Alpaca's gateway answers so in HTML.
 fn is_forbidden(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body.get(..body.len().min(4096)).unwrap_or_default()).to_ascii_lowercase();
+    let text =
+        String::from_utf8_lossy(body.get(..body.len().min(4096)).unwrap_or_default()).to_ascii_lowercase();
     text.contains("forbidden") || text.contains("not authorized") || text.contains("unauthorized")
 }
 
@@ -188,12 +194,22 @@ mod tests {
     fn every_documented_error_has_its_code() {
         let table: &[(u16, i64, &str, &str)] = &[
             (403, 40_310_000, "insufficient buying power", "INSUFFICIENT_FUNDS"),
-            (403, 40_310_000, "insufficient qty available for order (requested: 10, available: 0)", "INSUFFICIENT_FUNDS"),
+            (
+                403,
+                40_310_000,
+                "insufficient qty available for order (requested: 10, available: 0)",
+                "INSUFFICIENT_FUNDS",
+            ),
             (403, 40_310_000, "potential wash trade detected. use complex orders", "ORDER_REJECTED"),
             (422, 42_210_000, "potential wash trade detected. use complex orders", "ORDER_REJECTED"),
             (403, 40_310_100, "trade denied due to pattern day trading protection", "ORDER_REJECTED"),
             (401, 40_110_000, "request is not authorized", "AUTH_FAILED"),
-            (401, 40_110_000, "access key verification failed : access key not found (Code = 40110000)", "AUTH_FAILED"),
+            (
+                401,
+                40_110_000,
+                "access key verification failed : access key not found (Code = 40110000)",
+                "AUTH_FAILED",
+            ),
             (403, 40_310_000, "account not authorized to trade", "AUTH_FAILED"),
             (403, 40_310_000, "forbidden.", "AUTH_FAILED"),
             (422, 40_010_001, "client_order_id must be unique", "exists"),
@@ -204,7 +220,12 @@ mod tests {
             (404, 40_410_000, "asset not found for NOPE", "INVALID_SYMBOL"),
             (404, 40_410_000, "order not found for 1", "missing"),
             (404, 40_410_000, "position does not exist", "missing"),
-            (422, 42_210_000, "invalid limit_price 190.123. sub-penny increment does not fulfill minimum pricing criteria", "ORDER_REJECTED"),
+            (
+                422,
+                42_210_000,
+                "invalid limit_price 190.123. sub-penny increment does not fulfill minimum pricing criteria",
+                "ORDER_REJECTED",
+            ),
             (422, 42_210_000, "fractional orders must be DAY orders", "ORDER_REJECTED"),
             (422, 42_210_000, "fractional orders cannot be sold short", "ORDER_REJECTED"),
             (422, 42_210_000, "extended hours order must be DAY or GTC limit orders", "ORDER_REJECTED"),
@@ -229,7 +250,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_proves_nothing() {
-        for (status, body) in [(400, ""), (404, "<html>"), (422, "{}"), (403, "<html>blocked</html>"), (502, "<html>")] {
+        for (status, body) in
+            [(400, ""), (404, "<html>"), (422, "{}"), (403, "<html>blocked</html>"), (502, "<html>")]
+        {
             assert_eq!(code(status, body), "unknown", "{status} {body:?}");
         }
         assert_eq!(code(401, "<html>"), "AUTH_FAILED");
@@ -258,7 +281,8 @@ mod tests {
 
     #[test]
     fn their_words_are_shown_on_one_line() {
-        let body = serde_json::json!({"code": 1, "message": format!("bad\r\n\u{1b}[31mthing.{}", "x".repeat(900))});
+        let body =
+            serde_json::json!({"code": 1, "message": format!("bad\r\n\u{1b}[31mthing.{}", "x".repeat(900))});
         let Verdict::Error(BrokerError::Refused(refusal)) =
             judge(&head(422), body.to_string().as_bytes(), DateTime::UNIX_EPOCH)
         else {

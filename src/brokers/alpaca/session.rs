@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use tokio::time::sleep;
 
 use trade_actors::domain::order::Mode;
@@ -154,7 +155,9 @@ impl Session {
                 tracing::debug!(broker = "alpaca", %why, "a request was not sent");
                 return Err(Verdict::Error(BrokerError::NotReceived { retry_after: RETRY }));
             }
-            Err(Lost::Sent(why)) => return Err(Verdict::Error(BrokerError::Unknown(format!("Alpaca: {why}")))),
+            Err(Lost::Sent(why)) => {
+                return Err(Verdict::Error(BrokerError::Unknown(format!("Alpaca: {why}"))));
+            }
         };
         if (200..300).contains(&reply.head.status) {
             return Ok(reply.body);
@@ -164,7 +167,9 @@ impl Session {
                 self.bucket(service).close(retry_after, self.clock.stamp());
                 Err(Verdict::Error(BrokerError::NotReceived { retry_after }))
             }
-            verdict => Err(verdict),
+            verdict @ (Verdict::Error(_) | Verdict::Exists | Verdict::Missing | Verdict::Ended) => {
+                Err(verdict)
+            }
         }
     }
 
@@ -211,25 +216,14 @@ impl Session {
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BrokerError> {
     serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        tracing::warn!(broker = "alpaca", line, column, "a reply cannot be read: {}", error.classify_text());
+        let why = match error.classify() {
+            Category::Io | Category::Eof => "it ends too soon",
+            Category::Syntax => "it is no JSON",
+            Category::Data => "a field is missing or of another kind",
+        };
+        tracing::warn!(broker = "alpaca", line, column, why, "a reply cannot be read");
         BrokerError::Unknown("Alpaca answered, but not in words that can be read".to_owned())
     })
-}
-
-/// Names the kind of a JSON error without what was in the reply.
-trait Classified {
-    fn classify_text(&self) -> &'static str;
-}
-
-impl Classified for serde_json::Error {
-    fn classify_text(&self) -> &'static str {
-        match self.classify() {
-            serde_json::error::Category::Io => "it broke off",
-            serde_json::error::Category::Syntax => "it is no JSON",
-            serde_json::error::Category::Data => "a field is missing or of another kind",
-            serde_json::error::Category::Eof => "it ends too soon",
-        }
-    }
 }
 
 /// Turns a verdict that the request has no use for into an error of the port.

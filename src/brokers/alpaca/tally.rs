@@ -79,6 +79,9 @@ struct Leg {
     average: Option<Decimal>,
     /// What it holds back of buying power.
     held: Decimal,
+    /// Their id of its newest order.
+    newest: String,
+    /// Their id of an order that took its place and is not known yet.
     successor: Option<String>,
 }
 
@@ -122,8 +125,8 @@ impl Tally {
         });
         family.is_pair |= news.order_class.as_deref() == Some("oco");
         family.at = family.at.max(news.updated_at).max(news.filled_at);
-        for (theirs, leg) in std::iter::once((news, leg))
-            .chain(news.legs.iter().flatten().map(|leg| (leg, leg.id.clone())))
+        for (theirs, leg) in
+            std::iter::once((news, leg)).chain(news.legs.iter().flatten().map(|leg| (leg, leg.id.clone())))
         {
             let leg = self.owners.get(&theirs.id).map_or(leg, |(_, known)| known.clone());
             if let Some(successor) = &theirs.replaced_by {
@@ -147,6 +150,13 @@ impl Tally {
                 self.owners.retain(|_, (owner, _)| *owner != oldest);
             }
         }
+    }
+
+    /// Returns their id of the order to cancel when one of ours is to be.
+    #[must_use]
+    pub fn newest(&self, order: ClientOrderId) -> Option<String> {
+        let family = self.families.get(&order)?;
+        family.legs.get(&family.head).map(|leg| leg.newest.clone())
     }
 
     /// Returns what each open buy order of ours holds back of buying power, as far as its price is known.
@@ -177,6 +187,7 @@ impl Leg {
             filled: Decimal::ZERO,
             average: None,
             held: Decimal::ZERO,
+            newest: theirs.id.clone(),
             successor: None,
         };
         leg.take(theirs);
@@ -198,6 +209,7 @@ impl Leg {
                 if self.successor.as_deref() == Some(theirs.id.as_str()) {
                     self.successor = None;
                     self.standing = Standing::Open;
+                    self.newest.clone_from(&theirs.id);
                 }
             }
             Standing::Replaced => {
@@ -251,11 +263,8 @@ impl Family {
         let ordered = self.legs.values().map(|leg| leg.quantity).max().unwrap_or_default();
         let filled = self.filled();
         // A fill of either leg counts; the other one is then about to be cancelled.
-        let is_filled = if self.is_pair {
-            !ordered.is_zero() && filled >= ordered
-        } else {
-            is(Standing::Filled)
-        };
+        let is_filled =
+            if self.is_pair { !ordered.is_zero() && filled >= ordered } else { is(Standing::Filled) };
         if is_filled {
             ReportedState::Filled
         } else if self.missing().is_some() || is(Standing::Open) {
@@ -263,9 +272,10 @@ impl Family {
         } else if is(Standing::Rejected) && filled.is_zero() {
             ReportedState::Rejected(Refusal {
                 code: RefusalCode::OrderRejected,
-                message: "Alpaca took the order and then rejected it, without saying why. Nothing was executed. \
+                message:
+                    "Alpaca took the order and then rejected it, without saying why. Nothing was executed. \
                           Look at the order at alpaca.markets before you send it again."
-                    .to_owned(),
+                        .to_owned(),
             })
         } else if is(Standing::Expired) {
             ReportedState::Expired
