@@ -1,6 +1,11 @@
 //! Venues that misbehave on purpose, for tests only.
-//!
-//! [`flaky`] stands between the engine and any broker: it loses requests and answers, refuses and delays by script, and
-//! keeps a journal of what the engine asked: the other half of every "exactly once" test.
 
+pub mod account;
+pub mod book;
+pub mod feed;
 pub mod flaky;
+pub mod clock;
+pub mod limits;
+pub mod faults;
+pub mod journal;
+pub mod streams;
