@@ -167,6 +167,8 @@ pub struct Facts {
     pub route: String,
     /// The account it claims to be of.
     pub account: Option<String>,
+    /// Under what it is counted against the rate limit, if it is.
+    pub meter: Option<String>,
     /// The name of the order it is about.
     pub client_order_id: Option<String>,
     /// The symbol it is about.

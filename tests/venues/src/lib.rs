@@ -9,3 +9,7 @@ pub mod limits;
 pub mod faults;
 pub mod journal;
 pub mod streams;
+pub mod http;
+pub mod world;
+pub mod server;
+pub mod admin;
