@@ -15,7 +15,7 @@ use crate::clock::Hours;
 use crate::faults::Rule;
 use crate::feed::Price;
 use crate::http::{Answer, Request};
-use crate::streams::StreamFaults;
+use crate::streams::{Channel, StreamFaults};
 use crate::world::{Instrument, OutsideTrade, World, WorldError, truth};
 
 /// What is refused, and with which status.
@@ -37,6 +37,13 @@ type Answered = Result<Value, Refused>;
 #[serde(deny_unknown_fields)]
 struct Deposit {
     amount: Decimal,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OauthClient {
+    client_id: String,
+    client_secret: String,
 }
 
 #[derive(Deserialize)]
@@ -146,7 +153,10 @@ fn look(world: &World, request: &Request) -> Answered {
             let streams = world.look(|state| state.hub.faults().clone());
             Ok(json!({"requests": world.faults(), "streams": streams}))
         }
-        ["admin", "streams"] => Ok(json!({"listening": world.listening(account.as_deref())})),
+        ["admin", "streams"] => {
+            let count = |channel| world.listening(account.as_deref(), channel);
+            Ok(json!({"orders": count(Channel::Orders), "prices": count(Channel::Prices)}))
+        }
         ["admin", "rates"] => {
             Ok(json!(world.rate(&account.ok_or_else(|| Refused(400, "of which account?".to_owned()))?)))
         }
@@ -186,6 +196,10 @@ fn change(world: &World, request: &Request) -> Answered {
         ["admin", "accounts", name, "trades"] => {
             world.trade_outside(name, &read::<OutsideTrade>(request)?)?;
         }
+        ["admin", "oauth", "clients"] => {
+            let OauthClient { client_id, client_secret } = read(request)?;
+            world.add_oauth_client(&client_id, &client_secret);
+        }
         ["admin", "instruments"] => world.list(read::<Instrument>(request)?),
         ["admin", "prices"] => {
             let price: Price = read(request)?;
@@ -223,7 +237,9 @@ fn change(world: &World, request: &Request) -> Answered {
 }
 
 fn order_id(text: &str) -> Result<OrderId, Refused> {
-    text.parse().map(OrderId).map_err(|_| Refused(400, "an order's number, as /admin/orders shows it".to_owned()))
+    text.parse()
+        .map(OrderId)
+        .map_err(|_| Refused(400, "an order's number, as /admin/orders shows it".to_owned()))
 }
 
 fn set_clock(world: &World, clock: &Clock) {

@@ -158,9 +158,26 @@ impl What {
     }
 }
 
+/// A trade, with what it left of its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trade {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub execution: Execution,
+    /// The order.
+    pub order: OrderId,
+    /// How much of the order has traded, this trade included.
+    pub cum_qty: Decimal,
+    /// How much of it is left.
+    pub leaves_qty: Decimal,
+}
+
 /// Something that happened, with the order as it was right after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// Its number in this book, counted from one.
+    pub number: u64,
     /// When.
     pub at: DateTime<Utc>,
     /// What.
@@ -185,8 +202,9 @@ pub struct Book {
     session: Session,
     halted: BTreeSet<String>,
     cancel_takes: TimeDelta,
-    executions: u64,
+    trades: Vec<Trade>,
     events: Vec<Event>,
+    told: u64,
 }
 
 impl Book {
@@ -256,6 +274,22 @@ impl Book {
     #[must_use]
     pub fn legs(&self, order: &Order) -> Vec<Order> {
         order.legs.iter().filter_map(|id| self.orders.get(id).cloned()).collect()
+    }
+
+    /// Returns every trade there ever was, the oldest first.
+    #[must_use]
+    pub fn trades(&self) -> &[Trade] {
+        &self.trades
+    }
+
+    /// Returns an order and its legs as they were when it was taken, until [`Book::take_events`] forgets it.
+    #[must_use]
+    pub fn as_taken(&self, id: OrderId) -> Option<(&Order, &[Order])> {
+        let taken = self
+            .events
+            .iter()
+            .find(|event| event.order.id == id && matches!(event.what, What::Accepted | What::New))?;
+        Some((&taken.order, &taken.legs))
     }
 
     /// Returns the prices.
@@ -350,7 +384,8 @@ impl Book {
         order.times.updated = Some(at);
         let order = order.clone();
         let legs = self.legs(&order);
-        self.events.push(Event { at, what, order, legs });
+        self.told += 1;
+        self.events.push(Event { number: self.told, at, what, order, legs });
     }
 
     fn insert(&mut self, mut order: Order) -> OrderId {

@@ -238,10 +238,7 @@ mod tests {
             closed_weekdays(2026),
             published("01-01 01-19 02-16 04-03 05-25 06-19 07-03 09-07 11-26 12-25")
         );
-        assert_eq!(
-            closed_weekdays(2022),
-            published("01-17 02-21 04-15 05-30 06-20 07-04 09-05 11-24 12-26")
-        );
+        assert_eq!(closed_weekdays(2022), published("01-17 02-21 04-15 05-30 06-20 07-04 09-05 11-24 12-26"));
         assert_eq!(
             closed_weekdays(2027),
             published("01-01 01-18 02-15 03-26 05-31 06-18 07-05 09-06 11-25 12-24")

@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         let odd = "a b&c=d/e:%2f+ü";
-        assert_eq!(form(&format!("x={}&y=1+2", encode(odd))), [
-            ("x".to_owned(), odd.to_owned()),
-            ("y".to_owned(), "1 2".to_owned())
-        ]);
+        assert_eq!(
+            form(&format!("x={}&y=1+2", encode(odd))),
+            [("x".to_owned(), odd.to_owned()), ("y".to_owned(), "1 2".to_owned())]
+        );
         assert_eq!(decode("100%"), "100%");
         assert_eq!(decode("%zz%41"), "%zzA");
     }

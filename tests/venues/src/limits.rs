@@ -81,10 +81,9 @@ impl Limits {
     /// Returns how often an account asked so far.
     #[must_use]
     pub fn rate(&self, account: &str) -> Rate {
-        self.callers.get(account).map_or_else(Rate::default, |caller| Rate {
-            most_per_minute: caller.most,
-            total: caller.total,
-        })
+        self.callers
+            .get(account)
+            .map_or_else(Rate::default, |caller| Rate { most_per_minute: caller.most, total: caller.total })
     }
 }
 

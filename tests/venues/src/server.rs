@@ -273,8 +273,7 @@ impl Shared {
         let stream = async move {
             let Ok(io) = upgrade.await else { return Ended::Closed };
             let config = WebSocketConfig::default().read_buffer_size(4096).max_message_size(Some(BODY_MAX));
-            let socket =
-                WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
+            let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(config)).await;
             venue.talk(world, request, socket).await
         };
         *link.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(stream));

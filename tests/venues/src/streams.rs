@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use crate::book::Event;
 use crate::feed::Quote;
@@ -62,8 +63,8 @@ pub struct StreamFaults {
 pub struct Delivery {
     /// What to tell.
     pub push: Push,
-    /// How long after it was handed over.
-    pub late: Duration,
+    /// Not to tell before.
+    pub due: Instant,
 }
 
 /// One listener's end.
@@ -119,10 +120,11 @@ impl Hub {
         self.listeners.remove(&id);
     }
 
-    /// Returns how many listen: to one account's streams, or to all.
+    /// Returns how many listen to a channel: for one account, or for all.
     #[must_use]
-    pub fn listening(&self, account: Option<&str>) -> usize {
-        self.listeners.values().filter(|listener| is_of(listener, account)).count()
+    pub fn listening(&self, account: Option<&str>, channel: Channel) -> usize {
+        let all = self.listeners.values();
+        all.filter(|listener| listener.channel == channel && is_of(listener, account)).count()
     }
 
     /// Cuts all streams, or one account's. Returns how many.
@@ -229,10 +231,12 @@ impl Hub {
 
     fn send(&mut self, account: Option<&str>, push: &Push, late: Duration) {
         let channel = channel_of(push);
+        let due = Instant::now() + late;
         self.listeners.retain(|_, listener| {
             let meant = listener.channel == channel
-                && (channel == Channel::Prices || (account.is_some() && listener.account.as_deref() == account));
-            !meant || listener.outbox.send(Delivery { push: push.clone(), late }).is_ok()
+                && (channel == Channel::Prices
+                    || (account.is_some() && listener.account.as_deref() == account));
+            !meant || listener.outbox.send(Delivery { push: push.clone(), due }).is_ok()
         });
     }
 }

@@ -20,7 +20,7 @@ use crate::faults::{Counted, Faults, Rule};
 use crate::feed::{Price, Quote};
 use crate::journal::{Entry, Journal, Note};
 use crate::limits::{Limits, Rate};
-use crate::streams::{Hub, Push, StreamFaults};
+use crate::streams::{Channel, Hub, Push, StreamFaults};
 
 /// What a venue is started with.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Options {
     pub text_frames: bool,
     /// Accounts there are from the start.
     pub accounts: Vec<AccountSpec>,
+    /// Applications that may ask for bearer tokens: id and secret.
+    pub oauth_clients: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -48,6 +50,7 @@ impl Default for Options {
             per_minute: Some(200),
             text_frames: false,
             accounts: Vec::new(),
+            oauth_clients: Vec::new(),
         }
     }
 }
@@ -127,6 +130,8 @@ pub struct State {
     pub limits: Limits,
     /// Who listens.
     pub hub: Hub,
+    /// Applications that may ask for bearer tokens, by id, with their secrets.
+    pub oauth_clients: BTreeMap<String, String>,
     /// The venue's chance.
     pub rng: ChaCha8Rng,
     prices: u64,
@@ -177,6 +182,7 @@ impl World {
                 journal,
                 limits: Limits::new(options.per_minute),
                 hub: Hub::default(),
+                oauth_clients: options.oauth_clients.iter().cloned().collect(),
                 rng: ChaCha8Rng::seed_from_u64(seed),
                 prices: 0,
             }),
@@ -320,6 +326,11 @@ impl World {
         })
     }
 
+    /// Lets an application ask for bearer tokens.
+    pub fn add_oauth_client(&self, client_id: &str, secret: &str) {
+        self.act(|state, _| state.oauth_clients.insert(client_id.to_owned(), secret.to_owned()));
+    }
+
     /// Lists an instrument, or changes one.
     pub fn list(&self, instrument: Instrument) {
         self.act(|state, _| state.instruments.insert(instrument.symbol.clone(), instrument));
@@ -433,10 +444,10 @@ impl World {
         self.act(|state, now| state.hub.refuse_until(now + TimeDelta::milliseconds(for_ms.into())));
     }
 
-    /// Returns how many streams are open: one account's, or all.
+    /// Returns how many streams of a channel are open: those that said to be of an account, or all.
     #[must_use]
-    pub fn listening(&self, account: Option<&str>) -> usize {
-        self.look(|state| state.hub.listening(account))
+    pub fn listening(&self, account: Option<&str>, channel: Channel) -> usize {
+        self.look(|state| state.hub.listening(account, channel))
     }
 
     /// Sets how many requests a minute an account may make, or ends the limit.

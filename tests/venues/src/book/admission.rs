@@ -271,9 +271,7 @@ impl Book {
             }
             return Ok(false);
         }
-        if ticket.side == Side::Sell
-            && (!qty.fract().is_zero() || matches!(ticket.size, Size::Notional(_)))
-        {
+        if ticket.side == Side::Sell && (!qty.fract().is_zero() || matches!(ticket.size, Size::Notional(_))) {
             return Err(Refusal::FractionalShort);
         }
         let needs = self.worth_of(ticket);

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 use super::{
-    Book, Execution, FillMode, Kind, Order, OrderId, Refusal, Session, Side, Size, Status, Tif, What,
+    Book, Execution, FillMode, Kind, Order, OrderId, Refusal, Session, Side, Size, Status, Tif, Trade, What,
 };
 use crate::feed::Quote;
 
@@ -132,9 +132,11 @@ impl Book {
         account.trade(&order.ticket.symbol, order.ticket.side, qty, price);
         order.filled_qty += qty;
         order.filled_value += qty * price;
-        self.executions += 1;
+        let number = self.trades.last().map_or(1, |last| last.execution.id + 1);
         let position_qty = account.qty(&order.ticket.symbol);
-        let execution = Execution { id: self.executions, price, qty, position_qty };
+        let execution = Execution { id: number, price, qty, position_qty };
+        let (cum_qty, leaves_qty) = (order.filled_qty, order.leaves());
+        self.trades.push(Trade { at: now, execution, order: id, cum_qty, leaves_qty });
         if order.leaves().is_zero() {
             order.status = Status::Filled;
             order.times.filled = Some(now);
@@ -172,8 +174,8 @@ impl Book {
         }
         for id in self.open_ids() {
             let Some(order) = self.orders.get_mut(&id) else { continue };
-            let wakes = session == Session::Regular
-                || (session == Session::Extended && order.ticket.extended_hours);
+            let wakes =
+                session == Session::Regular || (session == Session::Extended && order.ticket.extended_hours);
             if wakes && order.status == Status::Accepted {
                 order.status = Status::New;
                 self.tell(now, id, What::New);
