@@ -40,9 +40,10 @@ pub use disk::{Disk, InUse};
 pub use ready::Ready;
 
 use crate::auth::Auth;
-use crate::brokers::BuiltIn;
+use crate::brokers::alpaca::Alpaca;
 use crate::brokers::paper::PaperBrokers;
 use crate::brokers::paper::market::SimulatedMarket;
+use crate::brokers::{BuiltIn, NoSecrets};
 use crate::config::Config;
 use crate::keys::MasterKey;
 use crate::telemetry;
@@ -215,7 +216,9 @@ async fn raise(
     let (ledger, views, watched) = threads.keep(disk, Arc::clone(&clock), publisher(slot));
     let owner = first_run::owner(&ledger, &views, &keys, &config.risk).await?;
     let market = SimulatedMarket::new(&config.paper, Arc::clone(&clock));
-    let brokers = brokers(config, &market, &ledger, &views, &clock);
+    let alpaca = Alpaca::new(&config.brokers.alpaca, Arc::new(NoSecrets), Arc::clone(&clock))?;
+    let feeds = vec![market.feed(), alpaca.feed()];
+    let brokers = brokers(config, &market, alpaca, &ledger, &views, &clock);
     let parts = Parts {
         ledger,
         views,
@@ -225,7 +228,7 @@ async fn raise(
             None => brokers,
         },
         market: Arc::clone(&market) as _,
-        feeds: vec![market.feed()],
+        feeds,
         clock,
         admission: config.admission.limits(),
         passivate_after: config.engine.passivate_after(),
@@ -271,6 +274,7 @@ fn publisher(slot: &EngineSlot) -> Publish {
 fn brokers(
     config: &Config,
     market: &Arc<SimulatedMarket>,
+    alpaca: Alpaca,
     ledger: &Ledger,
     views: &Views,
     clock: &Arc<dyn Clock>,
@@ -278,7 +282,7 @@ fn brokers(
     let books = Arc::new(IndexedBooks::new(ledger.clone(), views.clone()));
     let journal = Arc::new(ledger.clone());
     let paper = PaperBrokers::new(&config.paper, Arc::clone(market), journal, books, Arc::clone(clock));
-    Arc::new(BuiltIn { paper })
+    Arc::new(BuiltIn { paper, alpaca })
 }
 
 fn introduce(
