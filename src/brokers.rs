@@ -12,6 +12,7 @@ pub mod alpaca;
 pub mod bucket;
 pub mod dial;
 pub mod paper;
+pub mod probe;
 
 /// The sealed credentials of connections.
 pub trait Secrets: Send + Sync + std::fmt::Debug {
@@ -58,7 +59,7 @@ pub struct BuiltIn {
     /// The paper broker.
     pub paper: paper::PaperBrokers,
     /// Alpaca.
-    pub alpaca: alpaca::Alpaca,
+    pub alpaca: Arc<alpaca::Alpaca>,
 }
 
 impl Brokers for BuiltIn {

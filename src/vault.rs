@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use serde::Deserialize as _;
 use trade_actors::domain::ids::{ConnectionId, UserId};
+use trade_actors::domain::order::Mode;
 use trade_actors::ports::store::{StoreError, Vault};
 use zeroize::Zeroizing;
 
 pub use seal::SealError;
-pub use secret::{AlpacaAuth, BrokerSecret, SECRET_MAX};
+pub use secret::{BrokerSecret, SECRET_MAX};
 
+use crate::brokers::Secrets;
+use crate::brokers::alpaca::{self, AlpacaCredentials};
 use crate::keys::{MASTER_VERSION, MasterKey, random_nonce};
 use seal::Place;
 
@@ -134,6 +137,17 @@ impl Credentials {
             }
         }
         Ok(removed)
+    }
+}
+
+impl Secrets for Credentials {
+    fn alpaca(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+    ) -> Result<Option<(AlpacaCredentials, Mode)>, StoreError> {
+        let found = self.get(user, connection, alpaca::NAME)?;
+        Ok(found.map(|BrokerSecret::Alpaca { mode, auth }| (auth, mode)))
     }
 }
 

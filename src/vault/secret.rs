@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::de::Deserializer;
-use serde::{Deserialize, Serialize, Serializer};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
 use trade_actors::domain::order::Mode;
+
+use crate::brokers::alpaca::AlpacaCredentials;
 
 /// The longest part of credentials, in bytes.
 pub const SECRET_MAX: usize = 512;
@@ -21,42 +22,8 @@ pub enum BrokerSecret {
         /// With which money.
         mode: Mode,
         /// What opens it.
-        auth: AlpacaAuth,
+        auth: AlpacaCredentials,
     },
-}
-
-/// What opens an Alpaca account.
-#[derive(Clone, Deserialize, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum AlpacaAuth {
-    /// A pair of keys, made at alpaca.markets.
-    ApiKey {
-        /// Its name.
-        #[serde(serialize_with = "expose", deserialize_with = "hide")]
-        key_id: SecretString,
-        /// Its secret.
-        #[serde(serialize_with = "expose", deserialize_with = "hide")]
-        secret: SecretString,
-    },
-    /// A permission given to this program.
-    #[serde(rename = "oauth")]
-    OAuth {
-        /// The bearer token.
-        #[serde(serialize_with = "expose", deserialize_with = "hide")]
-        access_token: SecretString,
-    },
-}
-
-impl AlpacaAuth {
-    /// Returns its parts with the names that the API gives them.
-    fn parts(&self) -> Vec<(&'static str, &str)> {
-        match self {
-            Self::ApiKey { key_id, secret } => {
-                vec![("key_id", key_id.expose_secret()), ("secret", secret.expose_secret())]
-            }
-            Self::OAuth { access_token } => vec![("access_token", access_token.expose_secret())],
-        }
-    }
 }
 
 impl BrokerSecret {
@@ -76,9 +43,15 @@ impl BrokerSecret {
         }
     }
 
+    /// Returns its parts with the names that the API gives them.
     fn parts(&self) -> Vec<(&'static str, &str)> {
         match self {
-            Self::Alpaca { auth, .. } => auth.parts(),
+            Self::Alpaca { auth: AlpacaCredentials::ApiKey { key_id, secret }, .. } => {
+                vec![("key_id", key_id.expose_secret()), ("secret", secret.expose_secret())]
+            }
+            Self::Alpaca { auth: AlpacaCredentials::OAuth { access_token }, .. } => {
+                vec![("access_token", access_token.expose_secret())]
+            }
         }
     }
 
@@ -107,24 +80,6 @@ impl BrokerSecret {
     }
 }
 
-/// Writes the secret itself: only what is sealed at once is ever serialised.
-fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(secret.expose_secret())
-}
-
-fn hide<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    String::deserialize(deserializer).map(SecretString::from)
-}
-
-impl fmt::Debug for AlpacaAuth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ApiKey { .. } => "ApiKey(..)",
-            Self::OAuth { .. } => "OAuth(..)",
-        })
-    }
-}
-
 impl fmt::Debug for BrokerSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -140,14 +95,14 @@ mod tests {
     use super::*;
 
     fn keys(key_id: &str, secret: &str) -> BrokerSecret {
-        let auth = AlpacaAuth::ApiKey { key_id: key_id.into(), secret: secret.into() };
+        let auth = AlpacaCredentials::ApiKey { key_id: key_id.into(), secret: secret.into() };
         BrokerSecret::Alpaca { mode: Mode::Paper, auth }
     }
 
     fn token(access_token: &str) -> BrokerSecret {
         BrokerSecret::Alpaca {
             mode: Mode::Live,
-            auth: AlpacaAuth::OAuth { access_token: access_token.into() },
+            auth: AlpacaCredentials::OAuth { access_token: access_token.into() },
         }
     }
 

@@ -2,14 +2,13 @@ use uuid::Uuid;
 
 use super::*;
 use crate::auth::fakes::{MemoryVault, fixture, user};
-use trade_actors::domain::order::Mode;
 
 fn connection(number: u128) -> ConnectionId {
     ConnectionId::new(Uuid::from_u128(number))
 }
 
 fn secret(text: &str) -> BrokerSecret {
-    let auth = AlpacaAuth::ApiKey { key_id: format!("PK-{text}").into(), secret: text.into() };
+    let auth = AlpacaCredentials::ApiKey { key_id: format!("PK-{text}").into(), secret: text.into() };
     BrokerSecret::Alpaca { mode: Mode::Paper, auth }
 }
 

@@ -15,7 +15,7 @@ use utoipa::{OpenApi as _, ToSchema};
 use super::guard::Access;
 use super::problem::{FieldError, ProblemBody};
 use super::router::{ROUTES, Route, Verb};
-use super::routes::{admin, health, me, risk, sources, switch, tokens, trades, webhook};
+use super::routes::{admin, brokers, health, me, risk, sources, switch, tokens, trades, webhook};
 use super::wire;
 
 /// Names the pages of lists as clients see them.
@@ -80,6 +80,7 @@ mod pages {
     switch::KillSwitch<'static>,
     switch::SwitchChange,
     sources::NewSource,
+    brokers::NewBroker,
     tokens::NewTokenRequest,
     tokens::TokenCreated<'static>,
     me::Me<'static>,

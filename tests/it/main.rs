@@ -12,6 +12,7 @@
 mod api;
 mod audit_cli;
 mod broker_faults;
+mod brokers_api;
 mod browser;
 mod conformance;
 mod crash;

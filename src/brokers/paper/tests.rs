@@ -383,7 +383,7 @@ fn brokers_are_opened_by_name() {
     let (user, connection) = (UserId::new(Uuid::nil()), ConnectionId::new(Uuid::nil()));
     let clock = Arc::new(Stopped);
     let alpaca = Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), clock).unwrap();
-    let built_in = BuiltIn { paper: floor.brokers, alpaca };
+    let built_in = BuiltIn { paper: floor.brokers, alpaca: Arc::new(alpaca) };
     for (name, ..) in BROKERS {
         assert_eq!(built_in.open(user, connection, name).unwrap().name(), *name);
     }

@@ -33,15 +33,20 @@ impl TestApp {
     }
 
     async fn start_with(between: Option<trade_executor::app::Between>) -> Self {
+        Self::start_on(tempfile::tempdir().unwrap(), |_, options| options.between = between).await
+    }
+
+    /// Starts on the data in a folder, with other settings than the usual ones.
+    pub(crate) async fn start_on(dir: TempDir, adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
         let alone = ALONE.lock().await;
-        let dir = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.metrics.enabled = false;
         config.store.segment_bytes = 1 << 20;
         config.store.cache_bytes = 8 << 20;
         config.paper.tick_ms = 50;
-        let options = Options { between, ..Options::new(dir.path().join("data")) };
+        let mut options = Options::new(dir.path().join("data"));
+        adjust(&mut config, &mut options);
         let app = App::start(config, options).await.unwrap();
         Self { app, dir, _alone: alone }
     }
