@@ -117,8 +117,13 @@ async fn wish(
     let gone: Vec<_> = wished.difference(&wanted).copied().collect();
     let new: Vec<_> = wanted.difference(wished).copied().collect();
     for (action, symbols) in [("unsubscribe", gone), ("subscribe", new)] {
-        if !symbols.is_empty() {
-            let wish = json!({"action": action, "quotes": symbols, "trades": symbols, "statuses": symbols});
+        if symbols.is_empty() {
+            continue;
+        }
+        // Halts apart: a plan without them refuses the whole message.
+        let prices = json!({"action": action, "quotes": symbols, "trades": symbols});
+        let halts = json!({"action": action, "statuses": symbols});
+        for wish in [prices, halts] {
             write(socket, Message::text(wish.to_string())).await?;
         }
     }
@@ -151,9 +156,9 @@ fn apply(tick: wire::Tick, market: &AlpacaMarket) -> Option<Ended> {
             market.set_streamed(quotes.into_iter().filter_map(named).collect());
         }
         wire::Tick::Error { code, msg } => {
-            tracing::warn!(broker = NAME, code, %msg, "Alpaca refused a wish on the stream of prices");
-            // Too many symbols (405): those that are streamed go on. Anything else ends the stream.
-            return (code != 405).then_some(Ended::Unauthorized);
+            tracing::debug!(broker = NAME, code, %msg, "Alpaca refused a wish on the stream of prices");
+            // A wish that is not understood, too many symbols, no subscription: what is streamed goes on.
+            return (!matches!(code, 400 | 405 | 409)).then_some(Ended::Unauthorized);
         }
         wire::Tick::Success { .. } | wire::Tick::Other => {}
     }
