@@ -21,4 +21,6 @@ pub mod restart;
 pub mod risk;
 pub mod signal;
 pub mod stages;
+pub mod survey;
 pub mod user;
+pub mod waiting;
