@@ -77,7 +77,7 @@ mod tests {
         let handle = measurements().unwrap();
         measurements().unwrap();
         let text = handle.render();
-        assert!(text.contains("trade_executor_denials_total{code=\"MARKET_CLOSED\"} 0"), "{text}");
+        assert!(text.contains("trade_executor_denials_total{code=\"ORDER_RATE\"} 0"), "{text}");
         assert!(text.contains("trade_executor_log_append_seconds_bucket{le=\"0.00001\"} 0"), "{text}");
         assert!(text.contains("trade_executor_build_info{version="), "{text}");
     }

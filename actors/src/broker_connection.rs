@@ -12,19 +12,23 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
 use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId};
+use crate::domain::instrument::Symbol;
 use crate::domain::order::Ticket;
 use crate::domain::portfolio::Balance;
 use crate::domain::restart::backoff;
-use crate::execution::{Answer, Connected, ExecutionMsg};
+use crate::execution::{Answer, Connected, ExecutionMsg, Survey};
 use crate::fault;
 use crate::ports::broker::{Broker, BrokerError, Told};
+use crate::ports::market::Market;
 use crate::risk::RiskMsg;
 use crate::sessions::{Life, Session};
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
 
-/// How often the balance is asked for: new entries need one not older than a minute.
+/// How often the broker is asked for all it has: new entries need a balance not older than a minute.
 const POLL: Duration = Duration::from_secs(25);
+/// How long a signal waits for its symbol's price.
+const PRICE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a connection is told.
 #[derive(Debug)]
@@ -41,8 +45,12 @@ pub enum ConnectionMsg {
     LookUp(ClientOrderId),
     /// Execution is new: tell it again that the session is open.
     Resync,
-    /// Ask for the balance.
+    /// Ask for all the broker has, and again after a while.
     Poll,
+    /// Ask for all the broker has.
+    Survey,
+    /// Ask for a symbol's price.
+    Quote(Symbol),
     /// A request's task panicked: whether the broker heard it is not known.
     Panicked,
 }
@@ -60,6 +68,8 @@ pub struct ConnectionArgs {
     pub connection: ConnectionId,
     /// The broker's client.
     pub broker: Arc<dyn Broker>,
+    /// What can be traded there.
+    pub market: Arc<dyn Market>,
 }
 
 /// What a connection holds.
@@ -115,12 +125,12 @@ impl Actor for BrokerConnection {
             ConnectionMsg::Resync => {
                 if let Some(balance) = state.balance {
                     state.announce(&me, balance);
-                    // That balance may be too old for new entries.
-                    state.poll(&me);
                 }
             }
+            ConnectionMsg::Survey => state.survey(&me),
+            ConnectionMsg::Quote(symbol) => state.quote(&me, symbol),
             ConnectionMsg::Poll => {
-                state.poll(&me);
+                state.survey(&me);
                 me.send_after(POLL, || ConnectionMsg::Poll);
             }
             // The next life looks every open order up.
@@ -186,8 +196,8 @@ impl ConnectionState {
     fn announce(&mut self, me: &ActorRef<ConnectionMsg>, balance: Balance) {
         self.balance = Some(balance);
         let (lines, connection) = (&self.args.lines, self.args.connection);
-        let shows_at_once = self.args.broker.promises().shows_orders_at_once;
-        let account = Connected { connection, actor: me.clone(), shows_at_once, balance };
+        let (broker, market) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.market));
+        let account = Connected { connection, actor: me.clone(), broker, market, balance };
         lines.execution.tell(ExecutionMsg::Connected(Box::new(account)));
         lines.risk.tell(RiskMsg::Balance(connection, balance));
         if lines.user.cast(UserMsg::Connected(connection, balance)).is_err() {
@@ -244,20 +254,45 @@ impl ConnectionState {
         });
     }
 
-    fn poll(&mut self, me: &ActorRef<ConnectionMsg>) {
+    /// Asks for orders, positions and balance together. A question without an answer says nothing of any of them.
+    fn survey(&mut self, me: &ActorRef<ConnectionMsg>) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         let (connection, session) = (self.args.connection, Arc::clone(&self.session));
         self.request(me, async move {
-            match broker.balance().await {
-                Ok(balance) => {
+            let asked = lines.shared.clock.now();
+            // Orders first: a fill between the answers then shows as a position too many, never as an order too few.
+            let told = async {
+                let orders = broker.open_orders().await?;
+                let positions = broker.positions().await?;
+                let balance = broker.balance().await?;
+                Ok::<_, BrokerError>(Survey { connection, asked, orders, positions, balance })
+            };
+            match told.await {
+                Ok(survey) => {
                     session.is(Session::Open);
-                    lines.risk.tell(RiskMsg::Balance(connection, balance));
+                    lines.execution.tell(ExecutionMsg::Surveyed(Box::new(survey)));
                 }
                 Err(error) => {
-                    tracing::warn!(%connection, %error, "the balance is not known");
+                    tracing::warn!(%connection, %error, "the broker did not tell what it has");
                     session.is(Session::Failed { reason: error.to_string() });
                 }
             }
+        });
+    }
+
+    fn quote(&mut self, me: &ActorRef<ConnectionMsg>, symbol: Symbol) {
+        let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
+        let connection = self.args.connection;
+        self.request(me, async move {
+            let quote = match tokio::time::timeout(PRICE_PATIENCE, broker.quote(symbol)).await {
+                Ok(Ok(quote)) => quote,
+                Ok(Err(error)) => {
+                    tracing::warn!(%connection, %symbol, %error, "no price was told");
+                    None
+                }
+                Err(_) => None,
+            };
+            lines.risk.tell(RiskMsg::Quoted(connection, symbol, quote));
         });
     }
 }

@@ -22,4 +22,6 @@ pub mod restart;
 pub mod risk;
 pub mod signal;
 pub mod stages;
+pub mod survey;
 pub mod user;
+pub mod waiting;

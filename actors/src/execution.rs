@@ -1,36 +1,50 @@
 //! Orders: commits every verdict before anything is done, sends what was approved, follows it to its end.
 
+mod answers;
 mod book;
+mod deciding;
 mod draft;
+mod queue;
+mod survey;
+mod tend;
+mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::arrival::{Arrival, Refused};
 use crate::broker_connection::ConnectionMsg;
 use crate::domain::event::{Event, Fact};
-use crate::domain::execution::{Found, Search, reported, resend_after};
+use crate::domain::execution::Search;
 use crate::domain::ids::{ClientOrderId, ConnectionId};
+use crate::domain::instrument::Symbol;
 use crate::domain::intent::Intent;
-use crate::domain::order::{Mode, Order, OrderStatus, OrderStep, Ticket};
+use crate::domain::money::{Price, Quantity};
+use crate::domain::order::{Mode, OrderStatus, OrderStep, Ticket};
 use crate::domain::portfolio::Balance;
+use crate::domain::position::Position;
+use crate::domain::protection::{Protection, Reached};
 use crate::domain::report::OrderReport;
 use crate::domain::risk::{Approved, Denial, DenialCode};
-use crate::domain::signal::Origin;
+use crate::domain::signal::{OrderKind, Origin};
 use crate::domain::stages::{Stages, Stamp};
 use crate::domain::user::UserState;
+use crate::domain::waiting::Wait;
 use crate::fault;
-use crate::ports::broker::BrokerError;
-use crate::ports::journal::{CommitError, Journal, Receipt};
+use crate::ports::broker::{Broker, BrokerError};
+use crate::ports::journal::{CommitError, Journal};
+use crate::ports::market::Market;
 use crate::risk::RiskMsg;
 use crate::router::RouterMsg;
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
 use book::Book;
-use draft::{Draft, halted};
+use draft::halted;
+use watch::Watch;
 
 /// How long after a failed cancel the order's state is asked for.
 const CANCEL_AGAIN: Duration = Duration::from_secs(1);
@@ -40,6 +54,8 @@ const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 pub struct Verdict {
     /// Approved, or denied with what was asked for.
     pub outcome: Result<Approved, (Denial, Box<Intent>)>,
+    /// What an approved order waits for before it is sent.
+    pub wait: Option<Wait>,
     /// At which broker.
     pub broker: String,
     /// With which money.
@@ -71,6 +87,51 @@ pub enum ExecutionMsg {
     CancelEntries(String, Option<RpcReplyPort<()>>),
     /// The broker refused to cancel, or could not be asked.
     CancelFailed(ClientOrderId, BrokerError),
+    /// A person changes an order that waits.
+    Amend(ClientOrderId, Change, RpcReplyPort<bool>),
+    /// Risk's word on an order that waited.
+    Rechecked(ClientOrderId, Box<Result<Approved, Denial>>),
+    /// A price has reached a level of a position that we watch.
+    Reached(Key, Reached, Price),
+    /// A stop that we trail has moved.
+    Trailed(Key, Price),
+    /// What protects a position is to be another from now on.
+    Protect(Key, Box<Protection>, String),
+    /// Look at a position's exits again.
+    Tend(Key),
+    /// What the broker says it has.
+    Surveyed(Box<Survey>),
+    /// Look at what waits, and at what has waited long enough.
+    Tick,
+    /// Risk needs the price of a symbol that nobody follows.
+    Ask(ConnectionId, Symbol),
+}
+
+/// A position's place: the account and the symbol.
+pub type Key = (ConnectionId, Symbol);
+
+/// What is changed about an order that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// How much it is for now.
+    pub quantity: Quantity,
+    /// How it executes now.
+    pub kind: OrderKind,
+}
+
+/// What a broker says it has, all asked for at one moment.
+#[derive(Debug)]
+pub struct Survey {
+    /// At which account.
+    pub connection: ConnectionId,
+    /// When it was asked.
+    pub asked: DateTime<Utc>,
+    /// Its open orders of ours.
+    pub orders: Vec<OrderReport>,
+    /// Its positions.
+    pub positions: Vec<Position>,
+    /// Its balance.
+    pub balance: Balance,
 }
 
 /// A broker account whose session is open.
@@ -80,8 +141,10 @@ pub struct Connected {
     pub connection: ConnectionId,
     /// Who talks to it.
     pub actor: ActorRef<ConnectionMsg>,
-    /// Whether a look-up that finds nothing proves that the broker has nothing.
-    pub shows_at_once: bool,
+    /// What the venue promises, and what it can hold.
+    pub broker: Arc<dyn Broker>,
+    /// What can be traded there, with prices and hours.
+    pub market: Arc<dyn Market>,
     /// Its balance.
     pub balance: Balance,
 }
@@ -120,6 +183,10 @@ pub struct ExecutionState {
     connections: BTreeMap<ConnectionId, Box<Connected>>,
     searches: BTreeMap<ClientOrderId, Search>,
     attempts: BTreeMap<ClientOrderId, u32>,
+    /// Positions whose exits are to be looked at.
+    due: BTreeSet<Key>,
+    /// What is under way besides orders.
+    watch: Watch,
 }
 
 impl Actor for Execution {
@@ -139,6 +206,8 @@ impl Actor for Execution {
             connections: BTreeMap::new(),
             searches: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            due: BTreeSet::new(),
+            watch: Watch::default(),
         })
     }
 
@@ -148,77 +217,73 @@ impl Actor for Execution {
         msg: ExecutionMsg,
         state: &mut ExecutionState,
     ) -> Result<(), ActorProcessingErr> {
+        Box::pin(state.handle(&me, msg)).await?;
+        Box::pin(state.tend_all(&me)).await?;
+        state.arm(&me);
+        Ok(())
+    }
+}
+
+impl ExecutionState {
+    async fn handle(
+        &mut self,
+        me: &ActorRef<ExecutionMsg>,
+        msg: ExecutionMsg,
+    ) -> Result<(), ActorProcessingErr> {
         match msg {
             ExecutionMsg::Decided(arrival, verdict, again) => {
-                Box::pin(state.decided(&arrival, *verdict, again)).await
+                Box::pin(self.decided(&arrival, *verdict, again)).await
             }
-            ExecutionMsg::Connected(account) => Box::pin(state.connected(account)).await,
-            ExecutionMsg::Answered(answer) => Box::pin(state.answered(&me, *answer)).await,
-            ExecutionMsg::Reported(report) => Box::pin(state.report(&report, Stages::default())).await,
-            ExecutionMsg::LookedUp(order, result) => Box::pin(state.looked_up(&me, order, result)).await,
+            ExecutionMsg::Connected(account) => Box::pin(self.connected(account)).await,
+            ExecutionMsg::Answered(answer) => Box::pin(self.answered(me, *answer)).await,
+            ExecutionMsg::Reported(report) => Box::pin(self.report(&report, Stages::default())).await,
+            ExecutionMsg::LookedUp(order, result) => Box::pin(self.looked_up(me, order, result)).await,
             ExecutionMsg::LookUp(order) => {
-                state.look_up(order);
+                self.look_up(order);
                 Ok(())
             }
-            ExecutionMsg::SendAgain(order) => Box::pin(state.send_again(order)).await,
-            ExecutionMsg::Cancel(order, reason) => Box::pin(state.cancel(order, reason)).await,
-            ExecutionMsg::CancelEntries(reason, done) => {
-                for order in state.book.open_entries() {
-                    Box::pin(state.cancel(order, reason.clone())).await?;
-                }
-                if done.is_some_and(|done| done.send(()).is_err()) {
-                    tracing::debug!("nobody waited until the open entries were cancelled");
-                }
-                Ok(())
-            }
+            ExecutionMsg::SendAgain(order) => Box::pin(self.send_again(order)).await,
+            ExecutionMsg::Cancel(order, reason) => Box::pin(self.cancel(order, reason)).await,
+            ExecutionMsg::CancelEntries(reason, done) => Box::pin(self.cancel_entries(reason, done)).await,
             ExecutionMsg::CancelFailed(order, error) => {
                 // It may be done already, or gone: the broker's own word decides.
                 tracing::warn!(%order, %error, "the cancel was not taken; asking for the order's state");
                 me.send_after(CANCEL_AGAIN, move || ExecutionMsg::LookUp(order));
                 Ok(())
             }
+            ExecutionMsg::Amend(order, change, done) => Box::pin(self.amend(order, change, done)).await,
+            ExecutionMsg::Rechecked(order, outcome) => Box::pin(self.rechecked(order, *outcome)).await,
+            ExecutionMsg::Reached(key, level, price) => Box::pin(self.reached(key, level, price)).await,
+            ExecutionMsg::Trailed(key, stop) => Box::pin(self.trailed(key, stop)).await,
+            ExecutionMsg::Protect(key, protection, why) => {
+                Box::pin(self.set_protection(key, Some(*protection), why)).await
+            }
+            ExecutionMsg::Tend(key) => {
+                self.due.insert(key);
+                Ok(())
+            }
+            ExecutionMsg::Surveyed(survey) => Box::pin(self.surveyed(me, *survey)).await,
+            ExecutionMsg::Tick => {
+                self.watch.armed = false;
+                Box::pin(self.tick()).await
+            }
+            ExecutionMsg::Ask(connection, symbol) => {
+                self.tell_broker(connection, ConnectionMsg::Quote(symbol));
+                Ok(())
+            }
         }
     }
-}
 
-impl ExecutionState {
-    async fn decided(
+    async fn cancel_entries(
         &mut self,
-        arrival: &Arrival,
-        verdict: Verdict,
-        again: bool,
+        reason: String,
+        done: Option<RpcReplyPort<()>>,
     ) -> Result<(), ActorProcessingErr> {
-        fault::point("execution.decided");
-        let Verdict { outcome, broker, mode, decided } = verdict;
-        let (intent, denial) = match outcome {
-            Ok(approved) => (approved.into_intent(), None),
-            Err((denial, intent)) => (*intent, Some(denial)),
-        };
-        let id = intent.ticket.id;
-        if self.book.knows(id) || (again && self.lines.shared.views.order(id)?.is_some()) {
-            self.settle(arrival, Ok(self.lines.shared.views.progress().committed()));
-            return Ok(());
+        for order in self.book.open_entries() {
+            Box::pin(self.cancel(order, reason.clone())).await?;
         }
-        let stages = Stages { received: Some(arrival.received), decided: Some(decided), ..Stages::default() };
-        let draft = Draft { intent, denial, broker, mode, stages };
-        let (event, receipt) = match self.commit_once(arrival, &draft).await {
-            Ok(committed) => committed,
-            Err(CommitError::Full) => {
-                self.lines.risk.tell(RiskMsg::Release(id));
-                self.settle(arrival, Err(Refused::DiskFull));
-                return Ok(());
-            }
-            Err(error @ CommitError::Down(_)) => return Err(error.into()),
-        };
-        fault::point("execution.committed");
-        let committed = self.lines.shared.clock.stamp();
-        self.settle(arrival, Ok(receipt.last));
-        let denied = if let Event::OrderDenied { denial, .. } = &*event { Some(denial.code) } else { None };
-        count(arrival.signal.origin, denied);
-        self.book.apply(&event, receipt.at, Some(committed));
-        self.tell(vec![event]);
-        if denied.is_none() {
-            self.send(draft.intent.ticket);
+        if done.is_some_and(|done| done.send(()).is_err()) {
+            tracing::debug!("nobody waited until the open entries were cancelled");
         }
         Ok(())
     }
@@ -231,45 +296,6 @@ impl ExecutionState {
             .pass(|everybody| self.lines.halt.pass(|own| queue(halted(ticket, everybody, own))))
     }
 
-    /// Commits the verdict on a new order exactly once, even when the ledger fails on the way.
-    ///
-    /// After a lost answer the log itself is asked whether it holds the order, before anything is tried again.
-    async fn commit_once(
-        &self,
-        arrival: &Arrival,
-        draft: &Draft,
-    ) -> Result<(Arc<Event>, Receipt), CommitError> {
-        let (shared, order) = (&self.lines.shared, draft.intent.ticket.id);
-        for _ in 0..50 {
-            let (event, commit) = self.pass(&draft.intent.ticket, |halted| {
-                let event = Arc::new(draft.event(halted));
-                let fact = Fact::new(Some(self.lines.id), Arc::clone(&event));
-                let facts = arrival.opening_fact().into_iter().chain([fact]).collect();
-                (event, shared.ledger.commit(facts))
-            });
-            match commit.await {
-                Ok(receipt) => return Ok((event, receipt)),
-                Err(CommitError::Full) => return Err(CommitError::Full),
-                Err(CommitError::Down(why)) => {
-                    tracing::warn!(%order, why, "the ledger did not answer; asking the log")
-                }
-            }
-            while shared.ledger.commit(Vec::new()).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            let settled = shared.views.settled().await.and_then(|()| shared.views.order(order));
-            match settled {
-                Ok(Some(found)) => {
-                    let seq = found.history.first().map_or(0, |line| line.seq);
-                    return Ok((event, Receipt { first: seq, last: seq, at: found.created_at }));
-                }
-                Ok(None) => {}
-                Err(error) => return Err(CommitError::Down(error.to_string())),
-            }
-        }
-        Err(CommitError::Down("the ledger failed again and again".to_owned()))
-    }
-
     async fn connected(&mut self, account: Box<Connected>) -> Result<(), ActorProcessingErr> {
         let (connection, balance) = (account.connection, account.balance);
         self.connections.insert(connection, account);
@@ -277,188 +303,38 @@ impl ExecutionState {
         for order in self.book.open_at(connection) {
             self.look_up(order);
         }
-        if self.book.balance(connection).is_none_or(|known| known.cash != balance.cash) {
+        self.due.extend(self.book.keys_at(connection));
+        self.watch.resume(&self.book);
+        // What moved the cash while nobody listened is asked for first: orders, then positions, then the rest.
+        self.tell_broker(connection, ConnectionMsg::Survey);
+        if self.book.balance(connection).is_none() {
             self.record(vec![Event::BalanceSeen { connection, balance }]).await?;
         }
         Ok(())
     }
 
-    async fn answered(
-        &mut self,
-        me: &ActorRef<ExecutionMsg>,
-        answer: Answer,
-    ) -> Result<(), ActorProcessingErr> {
-        fault::point("execution.answered");
-        let Answer { order, sent, acknowledged, result } = answer;
-        let committed = self.book.committed(order);
-        let mut stages =
-            Stages { committed, sent: Some(sent), acknowledged: Some(acknowledged), ..Stages::default() };
-        match result {
-            Ok(report) => {
-                self.attempts.remove(&order);
-                if !report.fills.is_empty() {
-                    stages.filled = Some(acknowledged);
+    /// Takes note of what an event asks to be looked at.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no position")]
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::OrderMoved { order, step, .. } => {
+                let Some(order) = self.book.order(*order) else { return };
+                let (id, key) = (order.ticket.id, order.key());
+                self.due.insert(key);
+                self.watch.moved(order, step, self.lines.shared.clock.now());
+                if order.ticket.purpose.is_protection() && step.is_refusal() {
+                    tracing::error!(order = %id, symbol = %key.1, "a protective order was not taken");
+                    metrics::counter!("trade_executor_protection_refused_total").increment(1);
                 }
-                self.report(&report, stages).await?;
-                self.pursue_cancel(order);
-                Ok(())
             }
-            Err(BrokerError::NotReceived { .. }) if self.is_canceling(order) => self.never_sent(order).await,
-            Err(BrokerError::NotReceived { retry_after }) => {
-                let attempts = self.attempts.entry(order).or_default();
-                let pause = resend_after(*attempts).and_then(|pause| pause.to_std().ok());
-                *attempts += 1;
-                let Some(pause) = pause else {
-                    self.attempts.remove(&order);
-                    let broker = self.book.order(order).map_or("the broker", |order| order.broker.as_str());
-                    let reason = format!("{broker} temporarily unavailable. Order not submitted.");
-                    return self.step(order, OrderStep::Failed { reason }, stages).await;
-                };
-                me.send_after(pause.max(retry_after), move || ExecutionMsg::SendAgain(order));
-                Ok(())
+            Event::PositionChanged { position, .. } | Event::DriftFound { position, .. } => {
+                self.due.insert((position.connection, position.symbol));
             }
-            Err(BrokerError::Refused(refusal)) => {
-                self.attempts.remove(&order);
-                let (code, reason) = (refusal.code.as_str().to_owned(), refusal.message);
-                self.step(order, OrderStep::Rejected { code, reason }, stages).await
+            Event::ProtectionChanged { connection, symbol, .. } => {
+                self.due.insert((*connection, *symbol));
             }
-            Err(BrokerError::Unknown(reason)) => {
-                self.step(order, OrderStep::OutcomeLost { reason }, stages).await?;
-                self.searches.entry(order).or_insert_with(|| Search::new(self.lines.shared.clock.now()));
-                me.send_after(Duration::from_secs(1), move || ExecutionMsg::LookUp(order));
-                Ok(())
-            }
+            _ => {}
         }
-    }
-
-    async fn looked_up(
-        &mut self,
-        me: &ActorRef<ExecutionMsg>,
-        id: ClientOrderId,
-        result: Result<Option<Box<OrderReport>>, BrokerError>,
-    ) -> Result<(), ActorProcessingErr> {
-        let Some(order) = self.book.order(id) else { return Ok(()) };
-        if let Ok(Some(report)) = result {
-            self.searches.remove(&id);
-            self.report(&report, Stages::default()).await?;
-            self.pursue_cancel(id);
-            return Ok(());
-        }
-        if !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel) {
-            return Ok(());
-        }
-        let now = self.lines.shared.clock.now();
-        let proof =
-            self.connections.get(&order.ticket.connection).is_some_and(|account| account.shows_at_once);
-        let search = self.searches.entry(id).or_insert_with(|| Search::new(order.created_at));
-        match search.unseen(result.is_ok(), proof, now) {
-            Found::AskAgain(pause) => {
-                let pause = pause.to_std().unwrap_or(Duration::from_secs(1));
-                me.send_after(pause, move || ExecutionMsg::LookUp(id));
-                Ok(())
-            }
-            Found::NeverSeen => {
-                self.searches.remove(&id);
-                self.never_seen(id).await
-            }
-        }
-    }
-
-    /// The broker never had the order: it is sent while its signal is fresh, else it expires (`DESIGN` 4.4).
-    async fn never_seen(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
-        if self.is_canceling(id) {
-            return self.never_sent(id).await;
-        }
-        let Some(order) = self.book.order(id) else { return Ok(()) };
-        let age = self.lines.shared.clock.now() - order.created_at;
-        let limit_s = i64::from(self.book.user().limits.signal_max_age_s);
-        if age.num_seconds() <= limit_s {
-            return self.send_again(id).await;
-        }
-        self.expire(id, &format!("its signal is {} s old", age.num_seconds())).await
-    }
-
-    /// Sends an order that the broker does not have, unless it is no longer wanted.
-    async fn send_again(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
-        if self.is_canceling(id) {
-            return self.never_sent(id).await;
-        }
-        let unsent = |order: &&Order| matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown);
-        let Some(order) = self.book.order(id).filter(unsent) else { return Ok(()) };
-        let ticket = order.ticket.clone();
-        match self.pass(&ticket, |halted| halted) {
-            Some(denial) => self.expire(id, &denial.message).await,
-            None => {
-                self.send(ticket);
-                Ok(())
-            }
-        }
-    }
-
-    async fn expire(&mut self, id: ClientOrderId, why: &str) -> Result<(), ActorProcessingErr> {
-        let reason = format!("The broker never had this order, and it was not sent again: {why}.");
-        self.step(id, OrderStep::Expired { reason }, Stages::default()).await
-    }
-
-    async fn never_sent(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
-        let reason = "Cancelled before the broker had it.".to_owned();
-        self.step(id, OrderStep::Canceled { reason }, Stages::default()).await
-    }
-
-    async fn cancel(&mut self, id: ClientOrderId, reason: String) -> Result<(), ActorProcessingErr> {
-        let open = self
-            .book
-            .order(id)
-            .filter(|order| !order.status.is_final() && order.status != OrderStatus::PendingCancel);
-        let Some(order) = open else { return Ok(()) };
-        let answered = !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown);
-        self.step(id, OrderStep::CancelRequested { reason }, Stages::default()).await?;
-        // A cancel must not overtake its order: until the broker has answered for that, the cancel waits.
-        if answered {
-            self.pursue_cancel(id);
-        }
-        Ok(())
-    }
-
-    fn is_canceling(&self, id: ClientOrderId) -> bool {
-        self.book.order(id).is_some_and(|order| order.status == OrderStatus::PendingCancel)
-    }
-
-    /// Asks the broker to cancel an order that it has and that is to be cancelled.
-    fn pursue_cancel(&self, id: ClientOrderId) {
-        if self.is_canceling(id)
-            && let Some(order) = self.book.order(id)
-        {
-            let known_as = order.broker_order.clone();
-            self.tell_broker(order.ticket.connection, ConnectionMsg::Cancel(id, known_as));
-        }
-    }
-
-    /// Takes in what a broker says of an order.
-    async fn report(&mut self, report: &OrderReport, stages: Stages) -> Result<(), ActorProcessingErr> {
-        let id = report.order;
-        if self.book.order(id).is_none() && !self.book.recall(id, &self.lines.shared.views)? {
-            tracing::warn!(order = %id, "the broker tells of an order that is not ours");
-            return Ok(());
-        }
-        let Some(order) = self.book.order(id) else { return Ok(()) };
-        let ticket = &order.ticket;
-        let held = self.book.user().position(ticket.connection, ticket.symbol);
-        let balance = self.book.balance(ticket.connection);
-        let now = self.lines.shared.clock.now();
-        let mut stages = stages;
-        if stages.filled.is_none() && !report.fills.is_empty() {
-            stages.filled = Some(self.lines.shared.clock.stamp());
-        }
-        let connection = ticket.connection;
-        let events = reported(order, held, balance, report, stages, now);
-        // A balance that is recorded reaches Risk with the other facts.
-        let recorded = events.iter().any(|event| matches!(event, Event::BalanceSeen { .. }));
-        self.record(events).await?;
-        if let Some(balance) = report.balance.filter(|_| !recorded) {
-            self.lines.risk.tell(RiskMsg::Balance(connection, balance));
-        }
-        Ok(())
     }
 
     async fn step(
@@ -494,6 +370,7 @@ impl ExecutionState {
         };
         for event in &events {
             self.book.apply(event, receipt.at, None);
+            self.note(event);
             if let Event::OrderMoved { order, .. } = &**event
                 && let Some(order) = self.book.order(*order)
             {

@@ -1,25 +1,44 @@
-//! One open position: marks it to the market.
+//! One open position: marks it to the market, and watches the levels that the broker cannot hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::domain::money::Price;
+use crate::domain::ids::ConnectionId;
+use crate::domain::instrument::Symbol;
+use crate::domain::money::{Price, Quantity};
 use crate::domain::position::Position as Held;
+use crate::domain::protection::{Protection, Reached};
+use crate::domain::stages::Stamp;
+use crate::execution::ExecutionMsg;
 use crate::fault;
 use crate::portfolio::PortfolioMsg;
+use crate::ports::market::Market;
 use crate::quote_feed::QuoteFeedMsg;
 use crate::user::lines::Lines;
+
+/// How long Execution has to act on a level before it is told again, in microseconds.
+const AGAIN_US: u64 = 2_000_000;
 
 /// What a position is told.
 #[derive(Debug)]
 pub enum PositionMsg {
-    /// A fill changed it.
-    Changed(Held),
+    /// It is another now, or something else protects it.
+    Changed(Box<Changed>),
     /// Its symbol has a new price.
     Price(Price),
     /// Ask the feed for prices; again, because a feed that restarted forgot who asked.
     Subscribe,
+}
+
+/// A position as it is now.
+#[derive(Debug)]
+pub struct Changed {
+    /// The position; absent: it is flat.
+    pub held: Option<Held>,
+    /// What protects it.
+    pub protection: Option<Protection>,
 }
 
 /// The actor.
@@ -31,45 +50,99 @@ pub struct Position;
 pub struct PositionArgs {
     /// The lines to its kin.
     pub lines: Arc<Lines>,
-    /// The position.
-    pub held: Held,
+    /// Whose prices count: the broker's name.
+    pub venue: String,
+    /// The broker's market.
+    pub market: Option<Arc<dyn Market>>,
+    /// At which account.
+    pub connection: ConnectionId,
+    /// In what.
+    pub symbol: Symbol,
+    /// The position; absent: it is flat.
+    pub held: Option<Held>,
+    /// What protects it.
+    pub protection: Option<Protection>,
+}
+
+/// What a position holds.
+#[derive(Debug)]
+pub struct PositionState {
+    args: PositionArgs,
+    /// The level last told to Execution, and when.
+    told: Option<(Reached, Stamp)>,
 }
 
 impl Actor for Position {
     type Msg = PositionMsg;
-    type State = PositionArgs;
+    type State = PositionState;
     type Arguments = PositionArgs;
 
     async fn pre_start(
         &self,
         me: ActorRef<PositionMsg>,
         args: PositionArgs,
-    ) -> Result<PositionArgs, ActorProcessingErr> {
+    ) -> Result<PositionState, ActorProcessingErr> {
         me.cast(PositionMsg::Subscribe)?;
-        Ok(args)
+        Ok(PositionState { args, told: None })
     }
 
     async fn handle(
         &self,
         me: ActorRef<PositionMsg>,
         msg: PositionMsg,
-        state: &mut PositionArgs,
+        state: &mut PositionState,
     ) -> Result<(), ActorProcessingErr> {
         fault::point("position");
         match msg {
-            PositionMsg::Changed(held) => state.held = held,
-            // Flat ones live on for a while, in case the strategy comes back.
-            PositionMsg::Price(_) if state.held.net.is_flat() => {}
-            PositionMsg::Price(price) => {
-                let (connection, symbol) = (state.held.connection, state.held.symbol);
-                state.lines.portfolio.tell(PortfolioMsg::Marked(connection, symbol, price));
+            PositionMsg::Changed(changed) => {
+                state.args.held = changed.held;
+                state.args.protection = changed.protection;
+                state.told = None;
             }
+            PositionMsg::Price(price) => state.price(price),
             PositionMsg::Subscribe => {
-                let symbol = state.held.symbol;
-                state.lines.shared.quotes.tell(QuoteFeedMsg::Subscribe(symbol, me.clone()));
-                me.send_after(std::time::Duration::from_secs(30), || PositionMsg::Subscribe);
+                let PositionArgs { lines, venue, market, symbol, .. } = &state.args;
+                if let Some(market) = market {
+                    market.watch(*symbol);
+                }
+                lines.shared.quotes.tell(QuoteFeedMsg::Subscribe(venue.clone(), *symbol, me.clone()));
+                me.send_after(Duration::from_secs(30), || PositionMsg::Subscribe);
             }
         }
         Ok(())
     }
+}
+
+impl PositionState {
+    fn price(&mut self, price: Price) {
+        let PositionArgs { lines, market, connection, symbol, held, protection, .. } = &self.args;
+        // Flat ones live on for a while, in case the strategy comes back.
+        let Some(held) = held.as_ref().filter(|held| !held.net.is_flat()) else { return };
+        let key = (*connection, *symbol);
+        lines.portfolio.tell(PortfolioMsg::Marked(key.0, key.1, price));
+        let Some(protection) = protection.as_ref().filter(|plan| plan.leave.is_none()) else { return };
+        let instrument = market.as_ref().and_then(|market| market.instrument(*symbol));
+        let Some(instrument) = instrument else { return };
+        if let Some(stop) = protection.trailed(held.net, price, instrument.tick)
+            && is_a_step(protection.stop, stop)
+        {
+            lines.execution.tell(ExecutionMsg::Trailed(key, stop));
+        }
+        let (size, lot): (Quantity, Quantity) = (held.net.size(), instrument.lot);
+        let Some(level) = protection.reached(held.net, price, size, lot) else { return };
+        let now = lines.shared.clock.stamp();
+        let is_new = self.told.is_none_or(|(told, at)| told != level || now.since(at) >= AGAIN_US);
+        if is_new {
+            self.told = Some((level, now));
+            lines.execution.tell(ExecutionMsg::Reached(key, level, price));
+        }
+    }
+}
+
+/// Returns whether a trailed stop has moved enough to be recorded: by a thousandth, or a record a price would drown
+/// the log.
+fn is_a_step(known: Option<Price>, stop: Price) -> bool {
+    known.is_none_or(|known| {
+        stop.distance_pct(known).get() >= rust_decimal::Decimal::from_parts(1, 0, 0, false, 1)
+    })
 }

@@ -30,10 +30,10 @@ impl Feeds {
 /// What the feed is told.
 #[derive(Debug)]
 pub enum QuoteFeedMsg {
-    /// New prices.
-    Ticked(Vec<Quote>),
-    /// A position wants its symbol's prices.
-    Subscribe(Symbol, ActorRef<PositionMsg>),
+    /// New prices at a venue.
+    Ticked(&'static str, Vec<Quote>),
+    /// A position wants its symbol's prices at its venue.
+    Subscribe(String, Symbol, ActorRef<PositionMsg>),
 }
 
 /// The actor.
@@ -53,7 +53,7 @@ pub struct QuoteFeedArgs {
 #[derive(Debug)]
 pub struct QuoteFeedState {
     shared: Arc<Shared>,
-    subscribers: BTreeMap<Symbol, BTreeMap<u64, ActorRef<PositionMsg>>>,
+    subscribers: BTreeMap<String, BTreeMap<Symbol, BTreeMap<u64, ActorRef<PositionMsg>>>>,
     /// Readers of the streams; dropped, and so stopped, with the actor.
     _readers: JoinSet<()>,
 }
@@ -73,9 +73,10 @@ impl Actor for QuoteFeed {
             let me = me.clone();
             readers.spawn(async move {
                 let mut feed = feed.lock().await;
+                let venue = feed.venue();
                 loop {
                     let quotes = feed.next().await;
-                    if me.cast(QuoteFeedMsg::Ticked(quotes)).is_err() {
+                    if me.cast(QuoteFeedMsg::Ticked(venue, quotes)).is_err() {
                         return;
                     }
                 }
@@ -91,18 +92,21 @@ impl Actor for QuoteFeed {
         state: &mut QuoteFeedState,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            QuoteFeedMsg::Ticked(quotes) => {
+            QuoteFeedMsg::Ticked(venue, quotes) => {
                 fault::point("quote_feed");
+                let mut here = state.subscribers.get_mut(venue);
                 for quote in &quotes {
-                    if let Some(subscribers) = state.subscribers.get_mut(&quote.symbol) {
+                    let symbols = here.as_deref_mut();
+                    if let Some(subscribers) = symbols.and_then(|symbols| symbols.get_mut(&quote.symbol)) {
                         subscribers
                             .retain(|_, position| position.cast(PositionMsg::Price(quote.price)).is_ok());
                     }
                 }
                 state.shared.hub.tell(HubMsg::Quotes(quotes.into()));
             }
-            QuoteFeedMsg::Subscribe(symbol, position) => {
-                state.subscribers.entry(symbol).or_default().insert(position.get_id().pid(), position);
+            QuoteFeedMsg::Subscribe(venue, symbol, position) => {
+                let symbols = state.subscribers.entry(venue).or_default();
+                symbols.entry(symbol).or_default().insert(position.get_id().pid(), position);
             }
         }
         Ok(())

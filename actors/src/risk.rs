@@ -3,21 +3,29 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::arrival::Arrival;
 use crate::domain::calendar::MarketStatus;
 use crate::domain::event::Event;
 use crate::domain::ids::{ClientOrderId, ConnectionId};
+use crate::domain::instrument::Symbol;
 use crate::domain::intent::Intent;
 use crate::domain::money::{Money, Net};
-use crate::domain::portfolio::Balance;
-use crate::domain::risk::{Snapshot, review};
+use crate::domain::order::Order;
+use crate::domain::portfolio::{Balance, Quote};
+use crate::domain::risk::{Approved, Denial, Snapshot, review};
+use crate::domain::signal::Origin;
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Connection, UserState, Working};
-use crate::execution::{ExecutionMsg, Verdict};
+use crate::domain::waiting::{Wait, Window, for_market, for_others, still_meant};
+use crate::execution::{ExecutionMsg, Key, Verdict};
 use crate::fault;
 use crate::user::lines::Lines;
+
+/// A price older than this is asked for before a signal is judged, in seconds.
+const PRICE_AGE_MAX_S: i64 = 60;
 
 /// What Risk is told.
 #[derive(Debug)]
@@ -30,6 +38,10 @@ pub enum RiskMsg {
     Facts(Arc<[Arc<Event>]>),
     /// An approved order was not recorded after all.
     Release(ClientOrderId),
+    /// An order that waited is about to go out: is it still allowed?
+    Recheck(Box<Order>),
+    /// A symbol's price, as the broker told it when asked; absent: it told none.
+    Quoted(ConnectionId, Symbol, Option<Quote>),
 }
 
 /// The actor.
@@ -53,6 +65,10 @@ pub struct RiskState {
     /// Approved, not yet recorded: held back already, so that check and reservation are one step.
     approved: BTreeMap<ClientOrderId, Working>,
     recent: VecDeque<Stamp>,
+    /// Signals that wait for their symbol's price.
+    unpriced: BTreeMap<Key, Vec<(Arc<Arrival>, bool)>>,
+    /// The last order of each symbol that others may be merged after.
+    windows: BTreeMap<Key, Window>,
 }
 
 impl Actor for Risk {
@@ -62,7 +78,14 @@ impl Actor for Risk {
 
     async fn pre_start(&self, _: ActorRef<RiskMsg>, args: RiskArgs) -> Result<RiskState, ActorProcessingErr> {
         let RiskArgs { lines, user } = args;
-        Ok(RiskState { lines, user, approved: BTreeMap::new(), recent: VecDeque::new() })
+        Ok(RiskState {
+            lines,
+            user,
+            approved: BTreeMap::new(),
+            recent: VecDeque::new(),
+            unpriced: BTreeMap::new(),
+            windows: BTreeMap::new(),
+        })
     }
 
     async fn handle(
@@ -74,7 +97,7 @@ impl Actor for Risk {
         match msg {
             RiskMsg::Review(arrival, again) => {
                 fault::point("risk");
-                state.review(arrival, again);
+                state.priced(arrival, again);
             }
             RiskMsg::Balance(connection, balance) => {
                 state.user.balances.insert(connection, Box::new(balance));
@@ -83,63 +106,169 @@ impl Actor for Risk {
             RiskMsg::Release(order) => {
                 state.approved.remove(&order);
             }
+            RiskMsg::Recheck(order) => state.recheck(&order),
+            RiskMsg::Quoted(connection, symbol, quote) => {
+                for (arrival, again) in state.unpriced.remove(&(connection, symbol)).unwrap_or_default() {
+                    state.review(arrival, again, quote);
+                }
+            }
         }
         Ok(())
     }
 }
 
+/// What a picture is taken of.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    connection: &'a Connection,
+    symbol: Symbol,
+    /// An order that is looked at again, and must not stand in its own way.
+    except: Option<ClientOrderId>,
+}
+
 impl RiskState {
-    fn review(&mut self, arrival: Arc<Arrival>, again: bool) {
+    /// Reviews a signal, once its symbol's price is known: one that nobody follows is asked for first.
+    fn priced(&mut self, arrival: Arc<Arrival>, again: bool) {
+        let Some(connection) = self.user.default_connection() else { return };
+        let symbol = arrival.signal.instruction.symbol;
+        let Some(market) = self.lines.shared.brokers.market(&connection.broker) else {
+            return self.review(arrival, again, None);
+        };
+        let now = self.lines.shared.clock.now();
+        let known = market.quote(symbol).filter(|quote| (now - quote.at).num_seconds() <= PRICE_AGE_MAX_S);
+        if known.is_some() || market.instrument(symbol).is_none() {
+            return self.review(arrival, again, known);
+        }
+        market.watch(symbol);
+        let waiting = self.unpriced.entry((connection.id, symbol)).or_default();
+        waiting.push((arrival, again));
+        if waiting.len() == 1 {
+            self.lines.execution.tell(ExecutionMsg::Ask(connection.id, symbol));
+        }
+    }
+
+    fn review(&mut self, arrival: Arc<Arrival>, again: bool, quote: Option<Quote>) {
         let Some(connection) = self.user.default_connection().cloned() else { return };
         self.forget_old_orders();
+        let signal = &arrival.signal;
+        let global_halt = self.lines.shared.halt.reason();
+        let place = Place { connection: &connection, symbol: signal.instruction.symbol, except: None };
+        let seen = self.look(&place, signal.received_at, quote, global_halt.as_deref());
+        let draft = Intent::draft(self.user.id, signal, &seen);
+        let sized = draft.clone().size(signal, &seen);
+        let window = self.windows.get(&(connection.id, place.symbol)).copied();
+        let outcome = sized.and_then(|intent| review(intent, &seen)).and_then(|approved| {
+            let wait = self.wait(&approved, &seen, window)?;
+            Ok((approved, wait))
+        });
+        let now = seen.now;
+        let decided = self.lines.shared.clock.stamp();
+        if let Ok((approved, wait)) = &outcome {
+            let Intent { ticket, decision, .. } = approved.intent();
+            if let Some(working) = Working::of(ticket, decision) {
+                self.approved.insert(ticket.id, working);
+            }
+            if wait.is_none() && ticket.origin != Origin::Manual {
+                let window = Window { side: ticket.side, opened_at: now };
+                self.windows.insert((connection.id, ticket.symbol), window);
+            }
+            self.recent.push_back(decided);
+        }
+        let (outcome, wait) = match outcome {
+            Ok((approved, wait)) => (Ok(approved), wait),
+            Err(denial) => (Err((denial, Box::new(draft))), None),
+        };
+        let (broker, mode) = (connection.broker, connection.mode);
+        let verdict = Verdict { outcome, wait, broker, mode, decided };
+        self.lines.execution.tell(ExecutionMsg::Decided(arrival, Box::new(verdict), again));
+    }
+
+    /// Returns what an approved order waits for: its market, or the end of the window in which signals are merged.
+    ///
+    /// A person's own order is not merged, and an order to close what is held contradicts nothing.
+    fn wait(
+        &self,
+        approved: &Approved,
+        seen: &Snapshot<'_>,
+        window: Option<Window>,
+    ) -> Result<Option<Wait>, Denial> {
+        let ticket = &approved.intent().ticket;
+        let others = if ticket.origin == Origin::Manual || approved.intent().closes {
+            None
+        } else {
+            for_others(ticket.symbol, ticket.side, window, seen.limits.merge_window_s, seen.now)?
+        };
+        Ok(for_market(ticket, seen.market).or(others))
+    }
+
+    /// Reviews an order that waited, as it would go out now.
+    fn recheck(&mut self, order: &Order) {
+        let ticket = &order.ticket;
+        let found = self.user.connections.iter().find(|known| known.id == ticket.connection).cloned();
+        let Some(connection) = found else { return };
+        let global_halt = self.lines.shared.halt.reason();
+        let place = Place { connection: &connection, symbol: ticket.symbol, except: Some(ticket.id) };
+        // Its age counts from here: how long it may wait has a limit of its own.
+        let now = self.lines.shared.clock.now();
+        let seen = self.look(&place, now, None, global_halt.as_deref());
+        let mut intent = Intent { ticket: ticket.clone(), decision: order.decision.clone(), closes: false };
+        let price = seen.judged_price(&intent);
+        let decided = intent.decision.price;
+        let meant = still_meant(ticket, order.created_at, decided, price, seen.limits, now);
+        intent.decision.price = price.or(decided);
+        let outcome = meant.and_then(|()| review(intent, &seen));
+        self.lines.execution.tell(ExecutionMsg::Rechecked(ticket.id, Box::new(outcome)));
+    }
+
+    /// Takes the picture that the rules look at.
+    fn look<'a>(
+        &'a self,
+        place: &Place<'a>,
+        received_at: DateTime<Utc>,
+        quote: Option<Quote>,
+        global_halt: Option<&'a str>,
+    ) -> Snapshot<'a> {
         let shared = &self.lines.shared;
-        let global_halt = shared.halt.reason();
-        let symbol = arrival.signal.instruction.symbol;
+        let Place { connection, symbol, .. } = *place;
         let now = shared.clock.now();
-        let instrument = shared.market.instrument(symbol);
-        let (reserved, pending) = self.held_back(&connection, symbol);
-        let seen = Snapshot {
+        let market = shared.brokers.market(&connection.broker);
+        let instrument = market.as_ref().and_then(|market| market.instrument(symbol));
+        let (reserved, pending) = self.held_back(place);
+        let status = instrument
+            .and_then(|instrument| Some(market.as_ref()?.status(&instrument, now)))
+            .unwrap_or(MarketStatus::Open);
+        Snapshot {
             now,
-            received_at: arrival.signal.received_at,
-            connection: &connection,
+            received_at,
+            connection,
             trading: &self.user.trading,
-            global_halt: global_halt.as_deref(),
+            global_halt,
             suspended: self.user.suspended.as_deref(),
             plan: self.user.plan,
             limits: &self.user.limits,
             instrument,
-            quote: shared.market.quote(symbol),
-            market: instrument
-                .map_or(MarketStatus::Open, |instrument| shared.market.status(&instrument, now)),
+            quote: quote.or_else(|| market.as_ref()?.quote(symbol)),
+            market: status,
             balance: self.user.balances.get(&connection.id).map(|balance| **balance),
             reserved,
             position: self.user.position(connection.id, symbol).map_or(Net::FLAT, |held| held.net),
             pending,
             recent_orders: u32::try_from(self.recent.len()).unwrap_or(u32::MAX),
-        };
-        let draft = Intent::draft(self.user.id, &arrival.signal, &seen);
-        let sized = draft.clone().size(&arrival.signal, &seen);
-        let outcome =
-            sized.and_then(|intent| review(intent, &seen)).map_err(|denial| (denial, Box::new(draft)));
-        let decided = shared.clock.stamp();
-        if let Ok(approved) = &outcome {
-            let Intent { ticket, decision } = approved.intent();
-            if let Some(working) = Working::of(ticket, decision) {
-                self.approved.insert(ticket.id, working);
-            }
-            self.recent.push_back(decided);
         }
-        let verdict = Verdict { outcome, broker: connection.broker, mode: connection.mode, decided };
-        self.lines.execution.tell(ExecutionMsg::Decided(arrival, Box::new(verdict), again));
     }
 
     /// Returns what open and approved orders hold back at an account, and what they will do to a position.
-    fn held_back(&self, connection: &Connection, symbol: crate::domain::instrument::Symbol) -> (Money, Net) {
+    ///
+    /// A protective order does neither: it only takes off what another order may take off as well, and makes room for
+    /// that. The order that is looked at again is left out.
+    fn held_back(&self, place: &Place<'_>) -> (Money, Net) {
+        let Place { connection, symbol, except } = *place;
         let (mut reserved, mut pending) = (Money::ZERO, Net::FLAT);
         // An order that is recorded is in `working`; until that is told, in `approved`: never in both sums.
         let unrecorded = self.approved.iter().filter(|(id, _)| !self.user.working.contains_key(id));
-        for (_, working) in self.user.working.iter().chain(unrecorded) {
-            if working.connection == connection.id {
+        for (id, working) in self.user.working.iter().chain(unrecorded) {
+            let counts = Some(*id) != except && !working.purpose.is_protection();
+            if counts && working.connection == connection.id {
                 reserved += working.reserved();
                 if working.symbol == symbol {
                     pending = pending + working.leaves;

@@ -259,6 +259,7 @@ fn level(level: Level) -> String {
         Level::At(price) => price.to_string(),
         Level::Distance(pct) => format!("{pct}%"),
         Level::BreakEven => "breakeven".to_owned(),
+        Level::Trailing(trail) => format!("trailing {trail:?}"),
     }
 }
 

@@ -205,6 +205,7 @@ pub(super) fn shown(level: Level) -> String {
         Level::At(price) => price.to_string(),
         Level::Distance(pct) => format!("{pct}%"),
         Level::BreakEven => "breakeven".to_owned(),
+        Level::Trailing(trail) => format!("trailing {trail:?}"),
     }
 }
 
@@ -212,7 +213,7 @@ pub(super) fn shown(level: Level) -> String {
 pub(super) fn check(levels: &Levels, side: Side, entry: Option<Price>) -> Result<(), Refusal> {
     let at = |level: &Level| match level {
         Level::At(price) => Some(*price),
-        Level::Distance(_) | Level::BreakEven => None,
+        Level::Distance(_) | Level::BreakEven | Level::Trailing(_) => None,
     };
     let stop = levels.stop.as_ref().and_then(at);
     let targets: Vec<Price> = levels.targets.iter().filter_map(at).collect();

@@ -73,6 +73,7 @@ pub const ALL: &[Measurement] = &[
         .with(decisions),
     of("trade_executor_denials_total", Kind::Counter, "Signals denied for a user, by the rule's code")
         .with(|| DenialCode::ALL.iter().map(|code| vec![Label::new("code", code.as_str())]).collect()),
+    of("trade_executor_drift_total", Kind::Counter, "Positions found changed outside"),
     of(
         "trade_executor_http_connections_refused_total",
         Kind::Counter,
@@ -98,6 +99,11 @@ pub const ALL: &[Measurement] = &[
     )
     .with(orders),
     of(
+        "trade_executor_protection_refused_total",
+        Kind::Counter,
+        "Protective orders that the broker did not take",
+    ),
+    of(
         "trade_executor_refusals_unrecorded_total",
         Kind::Counter,
         "Refused deliveries that could not be recorded",
@@ -121,6 +127,11 @@ pub const ALL: &[Measurement] = &[
         "Time that a signal took to a stage from the stage before",
     )
     .with(stages),
+    of(
+        "trade_executor_unprotected_seconds",
+        Kind::Gauge,
+        "Time that open positions were without a working stop, all positions together",
+    ),
     of("trade_executor_users_awake", Kind::Gauge, "Users whose actors run"),
     of("trade_executor_webhook_seconds", Kind::Seconds, "Time from a webhook's last byte to its answer"),
     of(
@@ -253,7 +264,8 @@ mod tests {
         assert!(ALL.is_sorted_by_key(|measurement| measurement.name));
         for Measurement { name, kind, .. } in ALL {
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
-            assert_eq!(name.ends_with("_seconds"), *kind == Kind::Seconds, "{name}");
+            // A gauge may tell a time as well.
+            assert!(name.ends_with("_seconds") || *kind != Kind::Seconds, "{name}");
         }
     }
 }

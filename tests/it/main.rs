@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and looks only at what its promise is about"
 )]
 
+mod alpaca_adapter;
 mod api;
 mod audit_cli;
 mod broker_faults;

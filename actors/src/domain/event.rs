@@ -200,6 +200,17 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A position has no working stop, and nobody watches its price.
+    PositionUnprotected {
+        /// At which account.
+        connection: ConnectionId,
+        /// In what.
+        symbol: Symbol,
+        /// How much of it.
+        open: Quantity,
+        /// Why.
+        reason: String,
+    },
     /// The broker holds another position than the orders made: it was changed outside, and is taken over.
     DriftFound {
         /// What the orders made.
@@ -439,6 +450,7 @@ impl Event {
             }
             Self::BalanceSeen { .. } => "BALANCE_SEEN",
             Self::ProtectionChanged { .. } => "PROTECTION_CHANGED",
+            Self::PositionUnprotected { .. } => "POSITION_UNPROTECTED",
             Self::DriftFound { .. } => "DRIFT_FOUND",
             Self::CashMoved { .. } => "CASH_MOVED",
             Self::TradingHalted { .. } => "TRADING_HALTED",
@@ -479,7 +491,9 @@ impl Event {
             Self::PositionChanged { position, .. } | Self::DriftFound { position, .. } => {
                 ("Position", Some(position.symbol.to_string()))
             }
-            Self::ProtectionChanged { symbol, .. } => ("Position", Some(symbol.to_string())),
+            Self::ProtectionChanged { symbol, .. } | Self::PositionUnprotected { symbol, .. } => {
+                ("Position", Some(symbol.to_string()))
+            }
             Self::BalanceSeen { connection, .. } | Self::CashMoved { connection, .. } => {
                 ("BrokerConnection", Some(connection.to_string()))
             }
@@ -509,7 +523,7 @@ impl Event {
         match self {
             Self::SignalRefused { message, .. } => Some(message.clone()),
             Self::OrderDenied { denial, .. } => Some(denial.message.clone()),
-            Self::UserSuspended { reason } => Some(reason.clone()),
+            Self::UserSuspended { reason } | Self::PositionUnprotected { reason, .. } => Some(reason.clone()),
             Self::LoginFailed { .. } => Some("login failed".to_owned()),
             Self::OrderMoved { step, .. } => match step {
                 OrderStep::Rejected { reason, .. }

@@ -3,11 +3,16 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::event::Event;
-use super::order::{Order, OrderStep};
+use super::ids::ExecutionId;
+use super::instrument::Instrument;
+use super::money::{Money, Net, Price, Quantity};
+use super::order::{Fill, Order, OrderStep};
 use super::portfolio::Balance;
 use super::position::Position;
+use super::protection::after_fill;
 use super::report::{OrderReport, ReportedState};
 use super::stages::Stages;
+use super::user::UserState;
 
 /// Returns what a report adds to what is known of an order.
 ///
@@ -47,10 +52,11 @@ pub fn reported(
     }
     let mut changes = Vec::new();
     let mut position = held.cloned();
-    for fill in &report.fills {
+    for fill in caught_up(&after, report) {
         if after.knows(&fill.execution) || !step(&mut after, OrderStep::Filled { fill: fill.clone() }) {
             continue;
         }
+        let fill = &fill;
         let before = position
             .take()
             .unwrap_or_else(|| Position::flat(order.ticket.connection, order.ticket.symbol, fill.at));
@@ -79,6 +85,65 @@ pub fn reported(
     let balance = report.balance.filter(|told| known_balance.is_none_or(|known| moved(known, told)));
     events.extend(balance.map(|balance| Event::BalanceSeen { connection: order.ticket.connection, balance }));
     events
+}
+
+/// Returns the executions that a report tells, made up from its total where it does not tell each.
+///
+/// A total only grows, so that reports may come in any order and any number of times: what one adds to the total known
+/// is one execution, at the price that makes the average right.
+fn caught_up(order: &Order, report: &OrderReport) -> Vec<Fill> {
+    let Some(done) = report.done else { return report.fills.clone() };
+    let new = done.quantity.min(order.ticket.quantity).less(order.cum_qty);
+    let Some(average) = done.price.filter(|_| !new.is_zero()) else { return Vec::new() };
+    if let [fill] = report.fills.as_slice()
+        && fill.quantity == new
+        && !order.knows(&fill.execution)
+    {
+        return vec![fill.clone()];
+    }
+    let cost = average.notional(order.cum_qty + new) - order.cum_cost;
+    let exact = cost.get().checked_div(new.get()).and_then(|price| Price::new(price).ok());
+    let execution = ExecutionId::new(format!("total-{}", order.cum_qty + new));
+    vec![Fill { execution, quantity: new, price: exact.unwrap_or(average), fee: Money::ZERO, at: done.at }]
+}
+
+/// Returns what the fills among `events` change about the protection of the order's position.
+#[must_use]
+#[expect(clippy::wildcard_enum_match_arm, reason = "only fills count")]
+pub fn protected(
+    order: &Order,
+    user: &UserState,
+    instrument: &Instrument,
+    events: &[Event],
+) -> Option<Event> {
+    let (connection, symbol) = (order.ticket.connection, order.ticket.symbol);
+    let mut before = user.position(connection, symbol).map_or(Net::FLAT, |held| held.net);
+    let mut protection = user.protection(connection, symbol).cloned();
+    let filled = |event: &Event| match event {
+        Event::OrderMoved { step: OrderStep::Filled { fill }, .. } => fill.quantity,
+        _ => Quantity::ZERO,
+    };
+    let done = events.iter().map(filled).fold(order.cum_qty, |sum, quantity| sum + quantity);
+    let complete = done == order.ticket.quantity;
+    let mut changed = false;
+    for event in events {
+        let Event::PositionChanged { position, .. } = event else { continue };
+        let next = after_fill(
+            &order.ticket,
+            before,
+            position,
+            protection.as_ref(),
+            &user.limits,
+            instrument,
+            complete,
+        );
+        changed |= next.is_some();
+        protection = if position.net.is_flat() { None } else { next.or(protection) };
+        before = position.net;
+    }
+    let protection = protection.filter(|_| changed)?;
+    let reason = "the position was opened or grew".to_owned();
+    Some(Event::ProtectionChanged { connection, symbol, protection: Some(protection), reason })
 }
 
 /// Returns whether a balance says something the log should hold: equity drifts with prices, cash does not.

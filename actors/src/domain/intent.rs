@@ -17,6 +17,8 @@ pub struct Intent {
     pub ticket: Ticket,
     /// The numbers used so far.
     pub decision: Decision,
+    /// Whether the signal asks to close, and not merely to sell or to buy.
+    pub closes: bool,
 }
 
 impl Intent {
@@ -56,7 +58,7 @@ impl Intent {
             position: Some(expected),
             ..Decision::default()
         };
-        Self { ticket, decision }
+        Self { ticket, decision, closes: matches!(told.action, Action::Close { .. }) }
     }
 
     /// Returns what was asked for, for a denial that comes before anything is known of account or market.
@@ -81,7 +83,8 @@ impl Intent {
             stop_loss: told.stop_loss,
             take_profits: told.take_profits.clone(),
         };
-        Self { ticket, decision: Decision { requested: told.quantity, ..Decision::default() } }
+        let decision = Decision { requested: told.quantity, ..Decision::default() };
+        Self { ticket, decision, closes: false }
     }
 
     /// Sizes a draft: what the signal says, else what the limits allow.
@@ -101,7 +104,7 @@ impl Intent {
                 if signal.instruction.quantity.is_none() {
                     let (Some(price), Some(balance)) = (price, seen.balance) else { return Ok(self) };
                     let budget = balance.equity.part(seen.limits.position_max_pct);
-                    self.ticket.quantity = Quantity::affordable(budget, price).floor_to(instrument.lot);
+                    self.ticket.quantity = Quantity::affordable(budget, price).floor_to(instrument.size_step);
                     self.decision.notes.push(format!(
                         "the signal names no quantity: sized to {}% of equity",
                         seen.limits.position_max_pct

@@ -101,6 +101,12 @@ impl Price {
         Percent(part.saturating_mul(Decimal::ONE_HUNDRED))
     }
 
+    /// Returns the nearest multiple of `tick`, at least one.
+    #[must_use]
+    pub fn on_step(self, tick: Price) -> Self {
+        Self(step(self.0, tick.0, RoundingStrategy::MidpointAwayFromZero).max(tick.0))
+    }
+
     /// Returns whether the price is a multiple of `tick`.
     #[must_use]
     pub fn on_tick(self, tick: Price) -> bool {
@@ -124,6 +130,12 @@ impl Quantity {
     /// When it is not above zero or too large.
     pub fn new(value: Decimal) -> Result<Self, AmountError> {
         positive(value).map(Self)
+    }
+
+    /// Wraps a number; one below zero counts as nothing.
+    #[must_use]
+    pub fn at_least_zero(value: Decimal) -> Self {
+        Self(value.max(Decimal::ZERO).min(LARGEST))
     }
 
     /// Returns whether there is nothing.

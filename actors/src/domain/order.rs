@@ -136,6 +136,14 @@ pub enum OrderStep {
     },
 }
 
+impl OrderStep {
+    /// Returns whether the broker did not take the order.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Rejected { .. } | Self::Failed { .. })
+    }
+}
+
 /// What a queued order waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -451,6 +459,12 @@ impl Order {
             stages,
             history: Vec::new(),
         }
+    }
+
+    /// Returns its position's place.
+    #[must_use]
+    pub const fn key(&self) -> (ConnectionId, Symbol) {
+        (self.ticket.connection, self.ticket.symbol)
     }
 
     /// Returns what is still open (`leaves_qty`); zero once final.

@@ -201,6 +201,16 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
                 warning("Position changed outside", message),
             ]
         }
+        Event::PositionUnprotected { symbol, open, reason, .. } => {
+            vec![Body::Notification(Notification {
+                level: NotificationLevel::Error,
+                title: "Position without a stop".to_owned(),
+                message: format!(
+                    "{open} {symbol} have no working stop: {reason}. The broker is asked again; close the position \
+                     if you do not want to wait."
+                ),
+            })]
+        }
         Event::CashMoved { connection, amount, balance } => {
             let what = if *amount < Money::ZERO { "withdrawn" } else { "deposited" };
             let message =

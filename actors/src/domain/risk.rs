@@ -232,8 +232,6 @@ denial_codes! {
     Suspended = "USER_SUSPENDED",
     /// The plan does not allow it.
     Plan = "PLAN_LIMIT",
-    /// The market is closed.
-    MarketClosed = "MARKET_CLOSED",
     /// The symbol is not traded at this account.
     InvalidSymbol = "INVALID_SYMBOL",
     /// No price is known.
@@ -254,6 +252,10 @@ denial_codes! {
     BelowMinimum = "BELOW_MINIMUM",
     /// What was asked for is not supported yet.
     Unsupported = "UNSUPPORTED",
+    /// It contradicts a signal of a moment ago.
+    Conflict = "CONFLICTING_SIGNAL",
+    /// The price has gone too far while the order waited.
+    PriceMoved = "PRICE_MOVED",
     /// No broker account is connected.
     NoConnection = "NO_BROKER",
 }

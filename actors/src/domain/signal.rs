@@ -157,6 +157,8 @@ pub enum Level {
     Distance(Percent),
     /// At the entry.
     BreakEven,
+    /// So far behind the best price since.
+    Trailing(Trail),
 }
 
 /// One instruction as a careful human would read it; nothing in it is guessed.
@@ -193,10 +195,12 @@ pub enum Origin {
     Tradingview,
     /// The API or the dashboard: a person's own order.
     Manual,
+    /// The engine itself: a stop, a target, an exit.
+    Engine,
 }
 
 impl Origin {
-    /// Every origin, for metrics that start at zero.
+    /// Every origin of signals, for metrics that start at zero.
     pub const ALL: [Self; 2] = [Self::Tradingview, Self::Manual];
 
     /// Returns the word used in the API and as a metric label.
@@ -205,6 +209,7 @@ impl Origin {
         match self {
             Self::Tradingview => "tradingview",
             Self::Manual => "manual",
+            Self::Engine => "engine",
         }
     }
 }

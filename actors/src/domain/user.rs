@@ -332,6 +332,7 @@ impl UserState {
             | Event::SignalRepeated { .. }
             | Event::SignalRefused { .. }
             | Event::OrderDenied { .. }
+            | Event::PositionUnprotected { .. }
             | Event::TradingHalted { .. }
             | Event::TradingResumed { .. }
             | Event::LoginSucceeded { .. }
@@ -407,6 +408,19 @@ impl UserState {
             OrderStep::Filled { fill } => {
                 let Some(working) = self.working.get_mut(&order) else { return };
                 let (connection, symbol) = (working.connection, working.symbol);
+                // Until the broker tells the balance itself.
+                if let Some(balance) = self.balances.get_mut(&connection) {
+                    let cost = fill.price.notional(fill.quantity);
+                    balance.cash -= fill.fee;
+                    if working.leaves.is_short() {
+                        balance.cash += cost;
+                    } else {
+                        balance.cash -= cost;
+                    }
+                    if !working.reduces {
+                        balance.buying_power -= cost;
+                    }
+                }
                 if let Some(target) = working.purpose.target()
                     && let Some(cared) = self
                         .protections

@@ -1,13 +1,18 @@
 //! The orders that Execution works on, and the user's positions beside them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 
+use super::Key;
+use super::tend::as_exit;
 use crate::domain::event::Event;
 use crate::domain::ids::{ClientOrderId, ConnectionId};
-use crate::domain::order::{Order, OrderStatus};
+use crate::domain::money::{Net, Quantity};
+use crate::domain::order::{Order, OrderStatus, Purpose, QueueCause, Ticket};
 use crate::domain::portfolio::Balance;
+use crate::domain::protection::{Exit, exit_side};
+use crate::domain::signal::OrderKind;
 use crate::domain::stages::Stamp;
 use crate::domain::user::UserState;
 use crate::ports::store::StoreError;
@@ -66,6 +71,51 @@ impl Book {
     pub(super) fn open_entries(&self) -> Vec<ClientOrderId> {
         let open = self.orders.values().filter(|order| !order.status.is_final());
         open.filter(|order| !order.ticket.reduces).map(|order| order.ticket.id).collect()
+    }
+
+    pub(super) fn open_orders(&self) -> impl Iterator<Item = &Order> {
+        self.orders.values().map(Box::as_ref).filter(|order| !order.status.is_final())
+    }
+
+    /// Returns every position's place at an account where anything is open.
+    pub(super) fn keys_at(&self, connection: ConnectionId) -> BTreeSet<Key> {
+        let held = self.user.positions.iter().map(|held| (held.connection, held.symbol));
+        let ordered = self.open_orders().map(Order::key);
+        held.chain(ordered).filter(|key| key.0 == connection).collect()
+    }
+
+    /// Returns the orders that may take something off a position, oldest first.
+    pub(super) fn exits(&self, key: Key, net: Net) -> Vec<Exit> {
+        let side = exit_side(net);
+        let is_exit = |ticket: &Ticket| {
+            (ticket.reduces || ticket.purpose != Purpose::Signal) && (net.is_flat() || ticket.side == side)
+        };
+        let mut exits: Vec<_> =
+            self.open_orders().filter(|order| order.key() == key && is_exit(&order.ticket)).collect();
+        exits.sort_by_key(|order| order.created_at);
+        exits.into_iter().map(as_exit).collect()
+    }
+
+    /// Returns the orders that wait for a time or a market, and until when.
+    pub(super) fn queued(&self) -> Vec<(ClientOrderId, Option<DateTime<Utc>>)> {
+        let waits = |order: &&Order| order.queued.is_some_and(|queued| queued.cause != QueueCause::Room);
+        let queued = self.open_orders().filter(waits);
+        queued.map(|order| (order.ticket.id, order.queued.and_then(|queued| queued.until))).collect()
+    }
+
+    /// Returns the orders that are merged with one, itself included, oldest first.
+    pub(super) fn merging_with(&self, id: ClientOrderId) -> Vec<(ClientOrderId, Quantity, OrderKind)> {
+        let Some(one) = self.order(id) else { return Vec::new() };
+        let merging = |order: &&Order| {
+            order.queued.is_some_and(|queued| queued.cause == QueueCause::Merging)
+                && order.key() == one.key()
+                && order.ticket.side == one.ticket.side
+                && order.ticket.reduces == one.ticket.reduces
+                && order.ticket.kind == one.ticket.kind
+        };
+        let mut merged: Vec<_> = self.open_orders().filter(merging).collect();
+        merged.sort_by_key(|order| (order.created_at, order.ticket.id));
+        merged.into_iter().map(|order| (order.ticket.id, order.ticket.quantity, order.ticket.kind)).collect()
     }
 
     pub(super) fn balance(&self, connection: ConnectionId) -> Option<&Balance> {

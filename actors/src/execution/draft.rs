@@ -1,8 +1,10 @@
 //! A decision that is not yet recorded.
 
+use std::sync::Arc;
+
 use crate::domain::event::Event;
 use crate::domain::intent::Intent;
-use crate::domain::order::{Mode, Ticket};
+use crate::domain::order::{Mode, OrderStep, Ticket};
 use crate::domain::risk::{Denial, DenialCode};
 use crate::domain::signal::Origin;
 use crate::domain::stages::Stages;
@@ -12,6 +14,7 @@ use crate::domain::stages::Stages;
 pub(super) struct Draft {
     pub(super) intent: Intent,
     pub(super) denial: Option<Denial>,
+    pub(super) wait: Option<OrderStep>,
     pub(super) broker: String,
     pub(super) mode: Mode,
     pub(super) stages: Stages,
@@ -19,13 +22,16 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Words the decision; `halted` is what the kill switches say.
-    pub(super) fn event(&self, halted: Option<Denial>) -> Event {
-        let Intent { ticket, decision } = self.intent.clone();
-        let (broker, mode, stages) = (self.broker.clone(), self.mode, self.stages);
-        match self.denial.clone().or(halted) {
-            None => Event::OrderCreated { ticket, broker, mode, decision, stages },
-            Some(denial) => Event::OrderDenied { ticket, broker, mode, denial, decision, stages },
-        }
+    pub(super) fn events(&self, halted: Option<Denial>) -> Vec<Arc<Event>> {
+        let Intent { ticket, decision, .. } = self.intent.clone();
+        let (broker, mode, stages, order) = (self.broker.clone(), self.mode, self.stages, ticket.id);
+        let Some(denial) = self.denial.clone().or(halted) else {
+            let created = Event::OrderCreated { ticket, broker, mode, decision, stages };
+            let queued =
+                self.wait.clone().map(|step| Event::OrderMoved { order, step, stages: Stages::default() });
+            return std::iter::once(created).chain(queued).map(Arc::new).collect();
+        };
+        vec![Arc::new(Event::OrderDenied { ticket, broker, mode, denial, decision, stages })]
     }
 }
 

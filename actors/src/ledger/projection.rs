@@ -213,6 +213,7 @@ impl Projection {
             | Event::SourceLimitsChanged { .. }
             | Event::ProtectionChanged { .. }
             | Event::DriftFound { .. }
+            | Event::PositionUnprotected { .. }
             | Event::CashMoved { .. }
             | Event::LimitsChanged { .. }
             | Event::SignalReceived { .. }

@@ -18,7 +18,8 @@ use crate::engine::{Door, Shared};
 use crate::execution::{Execution, ExecutionArgs, ExecutionMsg};
 use crate::kill_switch::KillSwitch;
 use crate::portfolio::{Portfolio, PortfolioArgs, PortfolioMsg};
-use crate::position::{Position, PositionArgs, PositionMsg};
+use crate::ports::broker::UnknownBroker;
+use crate::position::{Changed, Position, PositionArgs, PositionMsg};
 use crate::risk::{Risk, RiskArgs, RiskMsg};
 use crate::router::RouterMsg;
 
@@ -93,7 +94,7 @@ impl Family {
             self.connect(user, connection.id).await?;
         }
         for held in &user.positions {
-            self.watch(held).await?;
+            self.watch(user, held).await?;
         }
         if !user.positions.is_empty() {
             self.total(user).await?;
@@ -158,8 +159,10 @@ impl Family {
         connection: ConnectionId,
     ) -> Result<(), ActorProcessingErr> {
         let Some(known) = user.connections.iter().find(|known| known.id == connection) else { return Ok(()) };
-        let broker = self.lines.shared.brokers.open(user.id, connection, &known.broker)?;
-        let args = ConnectionArgs { lines: Arc::clone(&self.lines), connection, broker };
+        let brokers = &self.lines.shared.brokers;
+        let broker = brokers.open(user.id, connection, &known.broker)?;
+        let market = brokers.market(&known.broker).ok_or_else(|| UnknownBroker(known.broker.clone()))?;
+        let args = ConnectionArgs { lines: Arc::clone(&self.lines), connection, broker, market };
         let parent = self.lines.user.get_cell();
         let (actor, _) = Actor::spawn_linked(None, BrokerConnection, args, parent).await?;
         self.members.push((actor.get_id(), Kin::Connection(connection)));
@@ -198,14 +201,16 @@ impl Family {
         events: &Arc<[Arc<Event>]>,
     ) -> Result<(), ActorProcessingErr> {
         for event in &**events {
-            let Event::PositionChanged { position, .. } = &**event else { continue };
-            let key = (position.connection, position.symbol);
+            let Some(key) = position_of(event) else { continue };
+            let held = user.position(key.0, key.1);
             if let Some(actor) = self.positions.get(&key) {
-                if actor.cast(PositionMsg::Changed(position.clone())).is_err() {
+                let protection = user.protection(key.0, key.1).cloned();
+                let changed = Box::new(Changed { held: held.cloned(), protection });
+                if actor.cast(PositionMsg::Changed(changed)).is_err() {
                     tracing::debug!("the position's actor is restarting");
                 }
-            } else if !position.net.is_flat() {
-                self.watch(position).await?;
+            } else if let Some(held) = held {
+                self.watch(user, held).await?;
             }
         }
         if self.portfolio {
@@ -221,7 +226,7 @@ impl Family {
             Kin::Position(connection, symbol) => {
                 self.positions.remove(&(connection, symbol));
                 match user.position(connection, symbol) {
-                    Some(held) => self.watch(held).await,
+                    Some(held) => self.watch(user, held).await,
                     None => Ok(()),
                 }
             }
@@ -266,9 +271,20 @@ impl Family {
         }
     }
 
-    async fn watch(&mut self, held: &Held) -> Result<(), ActorProcessingErr> {
+    async fn watch(&mut self, user: &UserState, held: &Held) -> Result<(), ActorProcessingErr> {
         let key = (held.connection, held.symbol);
-        let args = PositionArgs { lines: Arc::clone(&self.lines), held: held.clone() };
+        let known = user.connections.iter().find(|known| known.id == key.0);
+        let venue = known.map(|known| known.broker.clone()).unwrap_or_default();
+        let market = self.lines.shared.brokers.market(&venue);
+        let args = PositionArgs {
+            lines: Arc::clone(&self.lines),
+            venue,
+            market,
+            connection: key.0,
+            symbol: key.1,
+            held: Some(held.clone()),
+            protection: user.protection(key.0, key.1).cloned(),
+        };
         let parent = self.lines.user.get_cell();
         let (actor, _) = Actor::spawn_linked(None, Position, args, parent).await?;
         self.members.push((actor.get_id(), Kin::Position(key.0, key.1)));
@@ -284,5 +300,17 @@ impl Family {
         self.lines.portfolio.set(actor);
         self.portfolio = true;
         Ok(())
+    }
+}
+
+/// Returns the place of the position that an event changes.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no position")]
+fn position_of(event: &Event) -> Option<(ConnectionId, Symbol)> {
+    match event {
+        Event::PositionChanged { position, .. } | Event::DriftFound { position, .. } => {
+            Some((position.connection, position.symbol))
+        }
+        Event::ProtectionChanged { connection, symbol, .. } => Some((*connection, *symbol)),
+        _ => None,
     }
 }

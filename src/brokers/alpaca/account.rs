@@ -170,7 +170,12 @@ impl AlpacaAccount {
                     "Alpaca has the order already, but does not show it yet".to_owned(),
                 )),
             },
-            Err(Verdict::Error(error)) => Err(error),
+            Err(Verdict::Error(error)) => {
+                if matches!(&error, BrokerError::Refused(refusal) if refusal.message.contains("halt")) {
+                    self.house.market.halt_for_now(ticket.symbol);
+                }
+                Err(error)
+            }
             Err(Verdict::Missing | Verdict::Ended | Verdict::Slow(_)) => {
                 Err(BrokerError::Unknown("Alpaca gave an answer that fits no new order".to_owned()))
             }
@@ -311,8 +316,7 @@ impl AlpacaAccount {
     pub(super) fn hear(&self, update: &wire::TradeUpdate) -> Option<ClientOrderId> {
         let Some(known) = self.take(&update.order) else {
             // A leg of a pair that is not known yet may be ours.
-            let is_leg = matches!(update.order.order_class.as_deref(), Some("oco" | "oto" | "bracket"));
-            if is_leg {
+            if update.order.order_class.as_deref() == Some("oco") {
                 self.tell(Told::Resumed);
             }
             return None;
@@ -370,10 +374,10 @@ impl Broker for AlpacaAccount {
 
     fn connect(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
         Box::pin(self.with(async |session: &Session| {
-            fetch(session).await?;
-            self.house.market.join(&self.session()?).await;
             self.list_open(session).await?;
-            self.count(session).await
+            let balance = self.count(session).await?;
+            self.house.market.join(&self.session()?).await;
+            Ok(balance)
         }))
     }
 

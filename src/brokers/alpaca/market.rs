@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
-use chrono::{DateTime, Days, Utc};
+use chrono::{DateTime, Days, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
-use tokio::sync::Notify;
+use rust_decimal::Decimal;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use trade_actors::domain::calendar::MarketStatus;
 use trade_actors::domain::instrument::{Instrument, Symbol};
-use trade_actors::domain::money::Price;
+use trade_actors::domain::money::{Percent, Price};
 use trade_actors::domain::portfolio::Quote;
+use trade_actors::domain::report::RefusalCode;
 use trade_actors::ports::broker::BrokerError;
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::market::{Feed, Market};
@@ -29,8 +31,16 @@ const HOURS: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_secs(5);
 /// How long after one answer the feed gives the next.
 const PACE: Duration = Duration::from_millis(100);
+/// How long newly watched symbols are collected before they are asked for.
+const GATHER: Duration = Duration::from_millis(500);
 /// Symbols of one request.
 const CHUNK: usize = 100;
+/// Most symbols that are watched at once; of more, those asked for last.
+const WATCHED_MAX: usize = 500;
+/// How long a halt is believed of which only a refused order told.
+const HALT: TimeDelta = TimeDelta::minutes(5);
+/// Widest spread, in per cent of the bid, whose middle is taken for the price.
+const SPREAD_PCT: Decimal = Decimal::ONE;
 /// How far the calendar is asked for, in days.
 const AHEAD: Days = Days::new(14);
 
@@ -41,8 +51,8 @@ pub struct AlpacaMarket {
     clock: Arc<dyn Clock>,
     /// Wakes the feed: a price changed.
     fresh: Notify,
-    /// Wakes the readers of prices: a symbol is watched that was not.
-    wanted: Notify,
+    /// Wakes the readers of prices: a symbol is watched that was not, or an account joined.
+    wanted: watch::Sender<()>,
     sessions: Mutex<Vec<Weak<Session>>>,
     /// Ends with the market.
     readers: Mutex<JoinSet<()>>,
@@ -56,7 +66,8 @@ struct Board {
     quotes: BTreeMap<Symbol, Quote>,
     trades: BTreeMap<Symbol, Price>,
     fresh: BTreeSet<Symbol>,
-    halted: BTreeSet<Symbol>,
+    /// Who is halted, and until when that is believed; without an end: until the stream says otherwise.
+    halted: BTreeMap<Symbol, Option<DateTime<Utc>>>,
     /// Who is watched, and when that was last asked for, counted.
     watched: BTreeMap<Symbol, u64>,
     asked: u64,
@@ -70,7 +81,7 @@ impl AlpacaMarket {
             board: RwLock::default(),
             clock,
             fresh: Notify::new(),
-            wanted: Notify::new(),
+            wanted: watch::Sender::new(()),
             sessions: Mutex::default(),
             readers: Mutex::default(),
         })
@@ -97,11 +108,11 @@ impl AlpacaMarket {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.is_empty() {
             readers.spawn(keep_hours(Arc::downgrade(self)));
-            readers.spawn(poll(Arc::downgrade(self)));
-            readers.spawn(prices::follow(Arc::downgrade(self)));
+            readers.spawn(poll(Arc::downgrade(self), self.wanted.subscribe()));
+            readers.spawn(prices::follow(Arc::downgrade(self), self.wanted.subscribe()));
         }
         drop(readers);
-        self.wanted.notify_waiters();
+        self.wanted.send_replace(());
     }
 
     /// Returns the way of any account that is held.
@@ -110,9 +121,20 @@ impl AlpacaMarket {
         sessions.iter().find_map(Weak::upgrade)
     }
 
-    /// Waits until a symbol is watched that was not, or an account joins.
-    pub(super) async fn wanted(&self) {
-        self.wanted.notified().await;
+    /// Has the next one asked with another account's credentials, if there is one: these are refused.
+    pub(super) fn pass_on(&self) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|session| session.strong_count() > 0);
+        if !sessions.is_empty() {
+            sessions.rotate_left(1);
+        }
+    }
+
+    /// Passes on when an answer says that the credentials are refused.
+    fn judge(&self, error: &BrokerError) {
+        if matches!(error, BrokerError::Refused(refusal) if refusal.code == RefusalCode::AuthFailed) {
+            self.pass_on();
+        }
     }
 
     /// Asks what is traded; what cannot be had now is asked for again.
@@ -167,6 +189,21 @@ impl AlpacaMarket {
         self.write().streamed = symbols;
     }
 
+    /// Asks once for the prices that are watched and not streamed.
+    async fn ask(&self) {
+        let Some(session) = self.session() else { return };
+        for chunk in self.to_poll().chunks(CHUNK) {
+            match latest(&session, chunk).await {
+                Ok(quotes) => quotes.into_iter().for_each(|quote| self.answered(quote)),
+                Err(error) => {
+                    tracing::debug!(broker = NAME, %error, "prices are not known");
+                    self.judge(&error);
+                    return;
+                }
+            }
+        }
+    }
+
     fn to_poll(&self) -> Vec<Symbol> {
         let board = self.read();
         let is_silent =
@@ -188,9 +225,10 @@ impl AlpacaMarket {
     /// Takes a trade.
     pub(super) fn traded(&self, symbol: Symbol, price: Price, at: DateTime<Utc>) {
         let mut board = self.write();
+        board.halted.remove(&symbol);
         board.trades.insert(symbol, price);
         let before = board.quotes.get(&symbol).copied();
-        let zero = trade_actors::domain::money::Percent::new(rust_decimal::Decimal::ZERO);
+        let zero = Percent::new(Decimal::ZERO);
         let quote = match before {
             Some(quote) => Quote { price, at: at.max(quote.at), ..quote },
             None => Quote { symbol, price, bid: price, ask: price, change_pct: zero, at },
@@ -213,10 +251,16 @@ impl AlpacaMarket {
     pub(super) fn halt(&self, symbol: Symbol, is_halted: bool) {
         let mut board = self.write();
         if is_halted {
-            board.halted.insert(symbol);
+            board.halted.insert(symbol, None);
         } else {
             board.halted.remove(&symbol);
         }
+    }
+
+    /// Notes that an order was refused because of a halt. Nothing may tell its end, so it is believed for a while.
+    pub(super) fn halt_for_now(&self, symbol: Symbol) {
+        let until = self.clock.now() + HALT;
+        self.write().halted.entry(symbol).or_insert(Some(until));
     }
 
     fn take_fresh(&self) -> Vec<Quote> {
@@ -245,6 +289,13 @@ impl Board {
         }
     }
 
+    fn unwatch_oldest(&mut self) {
+        let oldest = self.watched.iter().min_by_key(|(_, asked)| **asked).map(|(symbol, _)| *symbol);
+        if let Some(oldest) = oldest {
+            self.watched.remove(&oldest);
+        }
+    }
+
     /// Returns an instrument with the tick of its present price.
     fn priced(&self, instrument: &Instrument) -> Instrument {
         let price = self.quotes.get(&instrument.symbol).map(|quote| quote.price.get());
@@ -270,24 +321,28 @@ impl Market for AlpacaMarket {
 
     fn status(&self, instrument: &Instrument, now: DateTime<Utc>) -> MarketStatus {
         let board = self.read();
-        if board.halted.contains(&instrument.symbol) {
+        if board.halted.get(&instrument.symbol).is_some_and(|until| until.is_none_or(|until| now < until)) {
             return MarketStatus::Halted;
         }
         board.hours.status(now)
     }
 
     fn watch(&self, symbol: Symbol) {
-        if !map::is_share(symbol) {
+        let mut board = self.write();
+        let is_traded = board.instruments.is_empty() || board.instruments.contains_key(&symbol);
+        if !is_traded || !map::is_share(symbol) {
             return;
         }
-        let mut board = self.write();
         board.asked += 1;
         let asked = board.asked;
         let is_new = board.watched.insert(symbol, asked).is_none();
+        if board.watched.len() > WATCHED_MAX {
+            board.unwatch_oldest();
+        }
         let is_streamed = board.streamed.contains(&symbol);
         drop(board);
         if is_new || !is_streamed {
-            self.wanted.notify_waiters();
+            self.wanted.send_replace(());
         }
     }
 }
@@ -307,8 +362,34 @@ pub async fn latest(session: &Session, symbols: &[Symbol]) -> Result<Vec<Quote>,
     let found: Option<wire::LatestQuotes> =
         session.get(Service::Data, "/v2/stocks/quotes/latest", &query, Urgency::Normal).await?;
     let quotes = found.map(|found| found.quotes).unwrap_or_default();
-    let quote = |symbol: &Symbol| map::quote(*symbol, quotes.get(symbol.as_str())?, None);
+    let trades = last_trades(session, &quotes).await;
+    let quote = |symbol: &Symbol| {
+        let last = trades.get(symbol.as_str()).and_then(|trade| Price::new(trade.p.0).ok());
+        map::quote(*symbol, quotes.get(symbol.as_str())?, last)
+    };
     Ok(shares.into_iter().filter_map(quote).collect())
+}
+
+/// Asks for the last trades of symbols whose bid and ask are far apart, as one exchange's are at night: their middle
+/// says little. What cannot be had is left out.
+async fn last_trades(
+    session: &Session,
+    quotes: &BTreeMap<String, wire::BestPrices>,
+) -> BTreeMap<String, wire::LatestTrade> {
+    let is_wide = |best: &wire::BestPrices| {
+        let apart = (best.ap.0 - best.bp.0).checked_div(best.bp.0);
+        apart.is_none_or(|apart| apart.saturating_mul(Decimal::ONE_HUNDRED) > SPREAD_PCT)
+    };
+    let wide: Vec<_> =
+        quotes.iter().filter(|(_, best)| is_wide(best)).map(|(name, _)| name.as_str()).collect();
+    if wide.is_empty() {
+        return BTreeMap::new();
+    }
+    let names = wide.join(",");
+    let query = [("symbols", names.as_str()), ("feed", session.hosts().feed.as_str())];
+    let found: Result<Option<wire::LatestTrades>, _> =
+        session.get(Service::Data, "/v2/stocks/trades/latest", &query, Urgency::Normal).await;
+    found.ok().flatten().map(|found| found.trades).unwrap_or_default()
 }
 
 /// Asks for the hours each minute, and each day for what is traded, while anybody is connected.
@@ -321,35 +402,26 @@ async fn keep_hours(market: Weak<AlpacaMarket>) {
         let Some(session) = market.session() else { continue };
         if let Err(error) = market.learn_hours(&session).await {
             tracing::debug!(broker = NAME, %error, "the hours are not known");
+            market.judge(&error);
         }
         let now = market.clock.now();
         let listed_at = market.read().listed_at;
-        if listed_at.is_none_or(|at| now - at >= chrono::TimeDelta::days(1)) {
+        if listed_at.is_none_or(|at| now - at >= TimeDelta::days(1)) {
             market.list(&session).await;
         }
     }
 }
 
 /// Asks for the prices that are watched and not streamed.
-async fn poll(market: Weak<AlpacaMarket>) {
+async fn poll(market: Weak<AlpacaMarket>, mut wanted: watch::Receiver<()>) {
     loop {
         let Some(held) = market.upgrade() else { return };
-        let symbols = held.to_poll();
-        if let Some(session) = held.session() {
-            for chunk in symbols.chunks(CHUNK) {
-                match latest(&session, chunk).await {
-                    Ok(quotes) => quotes.into_iter().for_each(|quote| held.answered(quote)),
-                    Err(error) => {
-                        tracing::debug!(broker = NAME, %error, "prices are not known");
-                        break;
-                    }
-                }
-            }
-        }
+        wanted.mark_unchanged();
+        held.ask().await;
+        drop(held);
         // A symbol that is newly watched does not wait for the next round; a crowd of them waits for one.
-        if timeout(POLL, held.wanted()).await.is_ok() {
-            drop(held);
-            sleep(PACE).await;
+        if timeout(POLL, wanted.changed()).await.is_ok() {
+            sleep(GATHER).await;
         }
     }
 }

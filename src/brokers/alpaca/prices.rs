@@ -1,12 +1,13 @@
 //! The stream of prices: the symbols last asked for, as many as Alpaca gives for nothing.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use secrecy::ExposeSecret;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
@@ -31,22 +32,29 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// Pause after Alpaca refused the stream: another program may hold the only one.
 const REFUSED: Duration = Duration::from_secs(30);
 /// How long newly watched symbols are collected before they are asked for.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 
 /// Reads the stream for as long as the market is there, while anything is watched and anybody is connected.
-pub(super) async fn follow(market: Weak<AlpacaMarket>) {
+pub(super) async fn follow(market: Weak<AlpacaMarket>, mut wanted: watch::Receiver<()>) {
     let mut failures = 0;
     loop {
-        let Some(held) = market.upgrade() else { return };
-        let session = held.session().filter(|_| !held.to_stream(1).is_empty());
+        wanted.mark_unchanged();
+        let session = match market.upgrade() {
+            Some(market) => market.session().filter(|_| !market.to_stream(1).is_empty()),
+            None => return,
+        };
         let Some(session) = session else {
-            held.wanted().await;
+            if wanted.changed().await.is_err() {
+                return;
+            }
             continue;
         };
-        drop(held);
-        let ended = Box::pin(read(&session, &market, &mut failures)).await;
+        let ended = Box::pin(read(&session, &market, &mut wanted, &mut failures)).await;
         if let Some(market) = market.upgrade() {
             market.set_streamed(BTreeSet::new());
+            if matches!(ended, Ended::Unauthorized) {
+                market.pass_on();
+            }
         }
         let wait = match ended {
             Ended::Broken(why) => {
@@ -67,7 +75,12 @@ pub(super) async fn follow(market: Weak<AlpacaMarket>) {
 }
 
 /// Opens the stream and reads it to its end.
-async fn read(session: &Session, market: &Weak<AlpacaMarket>, failures: &mut u32) -> Ended {
+async fn read(
+    session: &Session,
+    market: &Weak<AlpacaMarket>,
+    wanted: &mut watch::Receiver<()>,
+    failures: &mut u32,
+) -> Ended {
     let mut socket = match greet(session).await {
         Ok(socket) => socket,
         Err(ended) => return ended,
@@ -78,8 +91,10 @@ async fn read(session: &Session, market: &Weak<AlpacaMarket>, failures: &mut u32
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
     loop {
-        let Some(held) = market.upgrade() else { return Ended::Broken("nobody reads it".to_owned()) };
-        if let Err(ended) = wish(&mut socket, &held, &mut wished).await {
+        let Some(wishes) = market.upgrade().map(|market| market.to_stream(STREAMED_MAX)) else {
+            return Ended::Broken("nobody reads it".to_owned());
+        };
+        if let Err(ended) = wish(&mut socket, wishes, &mut wished).await {
             return ended;
         }
         tokio::select! {
@@ -90,11 +105,16 @@ async fn read(session: &Session, market: &Weak<AlpacaMarket>, failures: &mut u32
                     Some(Err(error)) => return Ended::Broken(error.to_string()),
                     None => return Ended::Broken("closed".to_owned()),
                 };
-                if let Some(ended) = take(&message, &held) {
+                if let Some(ended) = market.upgrade().and_then(|market| take(&message, &market)) {
                     return ended;
                 }
             }
-            () = held.wanted() => sleep(GATHER).await,
+            changed = wanted.changed() => {
+                if changed.is_err() {
+                    return Ended::Broken("nobody reads it".to_owned());
+                }
+                sleep(GATHER).await;
+            }
             _ = ping.tick() => {
                 if heard.elapsed() > SILENCE {
                     return Ended::Broken("silent for too long".to_owned());
@@ -110,15 +130,19 @@ async fn read(session: &Session, market: &Weak<AlpacaMarket>, failures: &mut u32
 /// Asks for the symbols that are wanted, and no longer for those that are not.
 async fn wish(
     socket: &mut Socket,
-    market: &Arc<AlpacaMarket>,
+    wanted: BTreeSet<Symbol>,
     wished: &mut BTreeSet<Symbol>,
 ) -> Result<(), Ended> {
-    let wanted = market.to_stream(STREAMED_MAX);
     let gone: Vec<_> = wished.difference(&wanted).copied().collect();
     let new: Vec<_> = wanted.difference(wished).copied().collect();
     for (action, symbols) in [("unsubscribe", gone), ("subscribe", new)] {
-        if !symbols.is_empty() {
-            let wish = json!({"action": action, "quotes": symbols, "trades": symbols, "statuses": symbols});
+        if symbols.is_empty() {
+            continue;
+        }
+        // Halts apart: a plan without them refuses the whole message.
+        let prices = json!({"action": action, "quotes": symbols, "trades": symbols});
+        let halts = json!({"action": action, "statuses": symbols});
+        for wish in [prices, halts] {
             write(socket, Message::text(wish.to_string())).await?;
         }
     }
@@ -151,9 +175,9 @@ fn apply(tick: wire::Tick, market: &AlpacaMarket) -> Option<Ended> {
             market.set_streamed(quotes.into_iter().filter_map(named).collect());
         }
         wire::Tick::Error { code, msg } => {
-            tracing::warn!(broker = NAME, code, %msg, "Alpaca refused a wish on the stream of prices");
-            // Too many symbols (405): those that are streamed go on. Anything else ends the stream.
-            return (code != 405).then_some(Ended::Unauthorized);
+            tracing::debug!(broker = NAME, code, %msg, "Alpaca refused a wish on the stream of prices");
+            // A wish that is not understood, too many symbols, no subscription: what is streamed goes on.
+            return (!matches!(code, 400 | 405 | 409)).then_some(Ended::Unauthorized);
         }
         wire::Tick::Success { .. } | wire::Tick::Other => {}
     }

@@ -228,7 +228,7 @@ impl Leg {
         }
         let price = theirs.limit_price.or(theirs.stop_price).map_or(Decimal::ZERO, |price| price.0);
         let rest = (self.quantity - self.filled).max(Decimal::ZERO);
-        let holds = theirs.side == "buy" && matches!(self.standing, Standing::Open);
+        let holds = theirs.side.as_deref() == Some("buy") && matches!(self.standing, Standing::Open);
         self.held = if holds { rest.saturating_mul(price) } else { Decimal::ZERO };
     }
 }

@@ -74,8 +74,6 @@ pub struct Order {
     pub id: String,
     /// The sender's id; Alpaca makes one up for orders without.
     pub client_order_id: String,
-    /// In what.
-    pub symbol: String,
     /// Units ordered; absent for orders by value.
     #[serde(default)]
     pub qty: Option<Num>,
@@ -88,8 +86,9 @@ pub struct Order {
     /// `simple`, empty, `bracket`, `oco` or `oto`.
     #[serde(default)]
     pub order_class: Option<String>,
-    /// `buy` or `sell`.
-    pub side: String,
+    /// `buy` or `sell`; absent for orders of several options.
+    #[serde(default)]
+    pub side: Option<String>,
     /// Worst price.
     #[serde(default)]
     pub limit_price: Option<Num>,
@@ -251,6 +250,21 @@ pub struct LatestQuotes {
     /// The latest quote of each symbol that has one.
     #[serde(default)]
     pub quotes: BTreeMap<String, BestPrices>,
+}
+
+/// `GET /v2/stocks/trades/latest`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LatestTrades {
+    /// The latest trade of each symbol that has one.
+    #[serde(default)]
+    pub trades: BTreeMap<String, LatestTrade>,
+}
+
+/// A trade.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct LatestTrade {
+    /// Its price.
+    pub p: Num,
 }
 
 /// The best prices of a symbol.

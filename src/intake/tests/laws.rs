@@ -15,7 +15,7 @@ fn numbers(instruction: &Instruction) -> Vec<Decimal> {
     let level = |level: &Level| match level {
         Level::At(price) => Some(price.get()),
         Level::Distance(pct) => Some(pct.get()),
-        Level::BreakEven => None,
+        Level::Trailing(_) | Level::BreakEven => None,
     };
     let mut all: Vec<Decimal> =
         instruction.take_profits.iter().chain(&instruction.stop_loss).filter_map(level).collect();

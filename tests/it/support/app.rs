@@ -45,6 +45,9 @@ impl TestApp {
         config.store.segment_bytes = 1 << 20;
         config.store.cache_bytes = 8 << 20;
         config.paper.tick_ms = 50;
+        // One order a signal; tests about stops and merging ask for them.
+        config.risk.stop_loss_pct = trade_actors::domain::money::Percent::new(0.into());
+        config.risk.merge_window_s = 0;
         let mut options = Options::new(dir.path().join("data"));
         adjust(&mut config, &mut options);
         let app = App::start(config, options).await.unwrap();

@@ -109,6 +109,9 @@ impl Server {
             .arg("--ready-file")
             .arg(self.ready_path())
             .env("TRADE_EXECUTOR__METRICS__LISTEN", "127.0.0.1:0")
+            // One order a signal; tests about stops and merging ask for them.
+            .env("TRADE_EXECUTOR__RISK__STOP_LOSS_PCT", "0")
+            .env("TRADE_EXECUTOR__RISK__MERGE_WINDOW_S", "0")
             .env("TRADE_EXECUTOR__STORE__SEGMENT_BYTES", "1048576")
             .env("TRADE_EXECUTOR__STORE__CACHE_BYTES", "8388608")
             .envs(self.setup.environment.iter().cloned())

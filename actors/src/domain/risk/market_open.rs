@@ -1,16 +1,15 @@
-//! An order for a closed market is denied, with the time of the next opening.
+//! An order executes outside of the regular session only where the user asked for that; otherwise it waits.
 
-use chrono_tz::America::New_York;
-
-use super::{Denial, DenialCode, Snapshot};
+use super::{Denial, Snapshot};
 use crate::domain::calendar::MarketStatus;
 use crate::domain::intent::Intent;
+use crate::domain::waiting::takes_extended_hours;
 
-pub(super) fn rule(intent: Intent, seen: &Snapshot<'_>) -> Result<Intent, Denial> {
-    let MarketStatus::Closed { opens_at } = seen.market else { return Ok(intent) };
-    let opens_at = opens_at.with_timezone(&New_York).format("%A %-I:%M%P ET");
-    Err(Denial::new(
-        DenialCode::MarketClosed,
-        format!("The market for {} is closed until {opens_at}. Nothing was sent.", intent.ticket.symbol),
-    ))
+#[expect(clippy::unnecessary_wraps, reason = "a rule like the others")]
+pub(super) fn rule(mut intent: Intent, seen: &Snapshot<'_>) -> Result<Intent, Denial> {
+    let ticket = &intent.ticket;
+    let extended = matches!(seen.market, MarketStatus::Extended { .. });
+    intent.ticket.extended_hours =
+        extended && takes_extended_hours(seen.limits, ticket.kind, ticket.time_in_force);
+    Ok(intent)
 }

@@ -342,11 +342,15 @@ fn the_free_plan_trades_paper_money_only() {
 }
 
 #[test]
-fn a_closed_market_is_told_with_its_opening_in_new_york() {
-    let opens_at = "2025-07-07T13:30:00Z".parse().unwrap();
-    let case = fine().with(|case| case.market = MarketStatus::Closed { opens_at });
-    assert_eq!(case.denied(), DenialCode::MarketClosed);
-    assert_eq!(case.message(), "The market for AAPL is closed until Monday 9:30am ET. Nothing was sent.");
+fn an_order_leaves_the_regular_session_only_where_the_user_asked_for_it() {
+    let opens_at = DateTime::UNIX_EPOCH;
+    let case = fine().kind(OrderKind::Limit { limit: price("100") });
+    let early = case.with(|case| case.market = MarketStatus::Extended { opens_at });
+    assert!(!early.review().unwrap().ticket.extended_hours);
+    let asked = early.with(|case| case.limits.extended_hours = true);
+    assert!(asked.review().unwrap().ticket.extended_hours);
+    let at_market = asked.with(|case| case.signal.instruction.kind = OrderKind::Market);
+    assert!(!at_market.review().unwrap().ticket.extended_hours);
 }
 
 #[test]
@@ -420,16 +424,14 @@ fn the_rules_speak_in_their_order() {
     case.suspended = Some("failures".to_owned());
     case.trading = halted("owner");
     case.connection.mode = Mode::Live;
-    case.market = MarketStatus::Closed { opens_at: DateTime::UNIX_EPOCH };
     case.tradable = false;
     case.recent_orders = u32::MAX;
     type Mend = fn(&mut Case);
-    let steps: [(DenialCode, Mend); 9] = [
+    let steps: [(DenialCode, Mend); 8] = [
         (DenialCode::Stale, |case| case.age_ms = 0),
         (DenialCode::Suspended, |case| case.suspended = None),
         (DenialCode::Halted, |case| case.trading = Trading::Active),
         (DenialCode::Plan, |case| case.plan = Plan::Premium),
-        (DenialCode::MarketClosed, |case| case.market = MarketStatus::Open),
         (DenialCode::InvalidSymbol, |case| case.tradable = true),
         (DenialCode::OrderRate, |case| case.recent_orders = 0),
         (DenialCode::FatFinger, |case| case.signal.instruction.quantity = Some(quantity("5"))),

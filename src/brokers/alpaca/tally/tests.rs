@@ -149,7 +149,7 @@ fn a_rejection_after_the_fact_says_what_to_do() {
 fn only_open_buys_hold_money_back() {
     let mut tally = Tally::default();
     let mut buy = order("1", &our_id().to_string(), "partially_filled", "4", Some("199"));
-    buy.side = "buy".to_owned();
+    buy.side = Some("buy".to_owned());
     tally.take(&buy, now());
     assert_eq!(tally.held().get(&our_id()), Some(&Money::new(Decimal::from(1_200))));
     tally.listed(&BTreeSet::new());

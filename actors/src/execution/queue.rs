@@ -1,0 +1,209 @@
+//! Orders that wait: for their market, for others on the same symbol, for room beside protective orders.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::{Change, ExecutionMsg, ExecutionState};
+use crate::domain::calendar::MarketStatus;
+use crate::domain::event::Event;
+use crate::domain::ids::ClientOrderId;
+use crate::domain::money::Quantity;
+use crate::domain::order::{Order, OrderStatus, OrderStep, QueueCause};
+use crate::domain::protection::live;
+use crate::domain::risk::{Approved, Denial};
+use crate::domain::stages::Stages;
+use crate::domain::waiting::for_market;
+use crate::risk::RiskMsg;
+
+/// How often what waits is looked at.
+const PACE: Duration = Duration::from_secs(1);
+
+/// Words the wait of an exit for the protective orders that hold what it is to sell.
+pub(super) fn for_room() -> OrderStep {
+    let reason = "The position's protective orders are cancelled first.".to_owned();
+    OrderStep::Queued { cause: QueueCause::Room, until: None, reason }
+}
+
+fn moved(order: ClientOrderId, step: OrderStep) -> Event {
+    Event::OrderMoved { order, step, stages: Stages::default() }
+}
+
+impl ExecutionState {
+    /// Sees to it that what waits is looked at in time.
+    pub(super) fn arm(&mut self, me: &ActorRef<ExecutionMsg>) {
+        if self.watch.armed {
+            return;
+        }
+        let now = self.lines.shared.clock.now();
+        let queued = self.book.queued();
+        let soonest = queued
+            .iter()
+            .map(|(_, until)| until.map_or(PACE, |until| (until - now).to_std().unwrap_or_default()))
+            .min();
+        let pause = match soonest {
+            Some(pause) => pause.clamp(Duration::from_millis(10), PACE),
+            None if self.watch.is_waiting() => PACE,
+            None => return,
+        };
+        self.watch.armed = true;
+        me.send_after(pause, || ExecutionMsg::Tick);
+    }
+
+    /// Looks at all that waits.
+    pub(super) async fn tick(&mut self) -> Result<(), ActorProcessingErr> {
+        let now = self.lines.shared.clock.now();
+        for (id, until) in self.book.queued() {
+            self.look_at_queued(id, until, now).await?;
+        }
+        let most_s = self.book.user().limits.partial_fill_timeout_s;
+        for id in self.watch.overdue(most_s, now) {
+            let reason = format!("the rest was not filled within {most_s} s");
+            self.cancel(id, reason).await?;
+        }
+        self.due.extend(self.watch.to_try_again(now));
+        self.watch_gaps().await
+    }
+
+    async fn look_at_queued(
+        &mut self,
+        id: ClientOrderId,
+        until: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(order) = self.book.order(id) else { return Ok(()) };
+        let Some(queued) = order.queued.filter(|_| !self.watch.rechecking.contains(&id)) else {
+            return Ok(());
+        };
+        let due = until.is_none_or(|until| until <= now);
+        match queued.cause {
+            QueueCause::Room => Ok(()),
+            QueueCause::Merging if due => self.merge(id).await,
+            QueueCause::MarketClosed | QueueCause::MarketHalted if due => {
+                match self.status(order, now).map(|status| (status, for_market(&order.ticket, status))) {
+                    None => Ok(()),
+                    Some((_, None)) => {
+                        self.recheck(id);
+                        Ok(())
+                    }
+                    Some((status, Some(wait))) => {
+                        // Still closed: a day without a session that no calendar knew, or a halt at the opening.
+                        let later = wait.cause != queued.cause || wait.until != queued.until;
+                        if later && status != MarketStatus::Open {
+                            self.record(vec![moved(id, wait.into())]).await?;
+                        }
+                        Ok(())
+                    }
+                }
+            }
+            QueueCause::Merging | QueueCause::MarketClosed | QueueCause::MarketHalted => Ok(()),
+        }
+    }
+
+    fn status(&self, order: &Order, now: DateTime<Utc>) -> Option<MarketStatus> {
+        let account = self.connections.get(&order.ticket.connection)?;
+        let instrument = account.market.instrument(order.ticket.symbol)?;
+        Some(account.market.status(&instrument, now))
+    }
+
+    /// The window has ended: all that was merged becomes one order.
+    async fn merge(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
+        let merged = self.book.merging_with(id);
+        let Some((first, others)) = merged.split_first() else { return Ok(()) };
+        let mut events = Vec::new();
+        let sum = merged.iter().fold(Quantity::ZERO, |sum, (_, quantity, _)| sum + *quantity);
+        if !others.is_empty() {
+            let reason = format!("{} signals were merged", merged.len());
+            events.push(moved(first.0, OrderStep::Amended { quantity: sum, kind: first.2, reason }));
+        }
+        for (other, ..) in others {
+            let reason = format!("Merged into the order {}", first.0);
+            events.push(moved(*other, OrderStep::Canceled { reason }));
+        }
+        self.record(events).await?;
+        self.recheck(first.0);
+        Ok(())
+    }
+
+    /// Asks Risk whether an order that waited is still allowed.
+    fn recheck(&mut self, id: ClientOrderId) {
+        if let Some(order) = self.book.order(id)
+            && self.connections.contains_key(&order.ticket.connection)
+            && self.watch.rechecking.insert(id)
+        {
+            self.lines.risk.tell(RiskMsg::Recheck(Box::new(order.clone())));
+        }
+    }
+
+    /// Risk's word on an order that waited: it goes out, perhaps smaller, or ends here.
+    pub(super) async fn rechecked(
+        &mut self,
+        id: ClientOrderId,
+        outcome: Result<Approved, Denial>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.watch.rechecking.remove(&id);
+        let Some(order) = self.book.order(id).filter(|order| order.status == OrderStatus::Queued) else {
+            return Ok(());
+        };
+        let before = order.ticket.clone();
+        let approved = match outcome {
+            Ok(approved) => approved.into_intent(),
+            Err(denial) => {
+                let (code, reason) = (denial.code.as_str().to_owned(), denial.message);
+                return self.step(id, OrderStep::Rejected { code, reason }, Stages::default()).await;
+            }
+        };
+        let mut ticket = before.clone();
+        ticket.quantity = approved.ticket.quantity;
+        let mut events = Vec::new();
+        if ticket.quantity != before.quantity {
+            let reason = approved.decision.notes.last().cloned().unwrap_or_else(|| "limits".to_owned());
+            events
+                .push(moved(id, OrderStep::Amended { quantity: ticket.quantity, kind: ticket.kind, reason }));
+        }
+        if ticket.reduces {
+            events.push(moved(id, for_room()));
+            return self.record(events).await;
+        }
+        if let Some(denial) = self.pass(&ticket, |halted| halted) {
+            let (code, reason) = (denial.code.as_str().to_owned(), denial.message);
+            return self.step(id, OrderStep::Rejected { code, reason }, Stages::default()).await;
+        }
+        events.push(moved(id, OrderStep::Released));
+        self.record(events).await?;
+        self.send(ticket);
+        Ok(())
+    }
+
+    /// A person changes an order that waits; it is checked again when it goes out.
+    pub(super) async fn amend(
+        &mut self,
+        id: ClientOrderId,
+        change: Change,
+        done: RpcReplyPort<bool>,
+    ) -> Result<(), ActorProcessingErr> {
+        let waits = self.book.order(id).is_some_and(|order| {
+            order.status == OrderStatus::Queued
+                && order.queued.is_some_and(|queued| queued.cause != QueueCause::Room)
+                && !self.watch.rechecking.contains(&id)
+        });
+        if waits {
+            let reason = "changed by the user".to_owned();
+            let Change { quantity, kind } = change;
+            self.record(vec![moved(id, OrderStep::Amended { quantity, kind, reason })]).await?;
+        }
+        if done.send(waits).is_err() {
+            tracing::debug!("nobody waited for the change of an order");
+        }
+        Ok(())
+    }
+
+    /// Returns whether an exit must wait for protective orders that hold what it is to sell.
+    pub(super) fn lacks_room(&self, ticket: &crate::domain::order::Ticket) -> bool {
+        let key = (ticket.connection, ticket.symbol);
+        let held = self.book.user().position(key.0, key.1);
+        let Some(held) = held.filter(|_| ticket.reduces) else { return false };
+        ticket.quantity > held.net.size().less(live(&self.book.exits(key, held.net)))
+    }
+}
