@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use trade_actors::domain::event::Event;
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
 use trade_executor::brokers::alpaca::AlpacaCredentials;
 use trade_executor::keys::MasterKey;
 use trade_executor::store::vault::SledVault;
+use trade_executor::telemetry::is_for_the_log;
 use trade_executor::vault::{BrokerSecret, Credentials};
 use venues::account::{AccountChange, AccountSpec};
 
@@ -241,7 +245,10 @@ async fn keys_that_a_crash_left_behind_are_swept_and_those_in_use_are_kept() {
     assert_eq!(store.list().unwrap().len(), 3);
     drop(store);
     let program = TestApp::start_on(dir, |_, options| desk.serve(options)).await;
-    connected(&program.owner(), &made).await;
+    let api = program.owner();
+    assert_eq!(accounts(&api).await[1]["status"], "asleep");
+    api.signal(&order("wakes", "AAPL", "buy", "1")).await.expect(202);
+    connected(&api, &made).await;
     let (data, _dir) = program.stop().await;
     assert_eq!(vault(&data).list().unwrap(), kept);
 }
@@ -265,15 +272,22 @@ impl Said {
     fn begin() -> Self {
         let said = Self::default();
         let sink = said.clone();
-        let logged = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || sink.clone())
-            .try_init();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || sink.clone());
+        let logged = tracing_subscriber::registry().with(filter_fn(is_for_the_log)).with(lines).try_init();
         // With all tests in one process, another one may have come first.
         if let Err(error) = logged {
             eprintln!("the log is not looked through: {error}");
         }
         said
+    }
+
+    #[track_caller]
+    fn assert_without(&self, needles: &[&str]) {
+        let said = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
+        assert!(!said.is_empty());
+        for line in said.lines() {
+            assert!(!needles.iter().any(|needle| line.contains(needle)), "the log says: {line}");
+        }
     }
 }
 
@@ -329,6 +343,7 @@ async fn the_keys_are_in_no_file_no_log_line_and_no_answer() {
 
     let program = TestApp::start_on(dir, |_, options| desk.serve(options)).await;
     let api = program.owner();
+    api.signal(&order("wakes", "AAPL", "buy", "1")).await.expect(202);
     for account in accounts(&api).await.iter().filter(|known| known["broker"] == "alpaca") {
         connected(&api, account).await;
         assert_unsaid(&api.get(BROKERS).await);
@@ -342,10 +357,7 @@ async fn the_keys_are_in_no_file_no_log_line_and_no_answer() {
     let (data, _dir) = program.stop().await;
     assert_unseen(&data, "after all was removed");
     assert_eq!(vault(&data).list().unwrap(), []);
-    let said = said.0.lock().unwrap().clone();
-    for needle in [KEY, SECRET] {
-        assert!(!holds(&said, needle), "the log holds {needle}");
-    }
+    said.assert_without(&[KEY, SECRET]);
 }
 
 /// Starts on the data in a folder, with Alpaca at a venue of the test's own.
@@ -398,8 +410,5 @@ async fn the_real_adapter_tries_keys_out_and_opens_its_session_with_the_sealed_o
     let (data, _dir) = program.stop().await;
     assert_unseen(&data, "after it was removed");
     assert_eq!(vault(&data).list().unwrap(), []);
-    let said = said.0.lock().unwrap().clone();
-    for needle in [SECRET, "seededSecretThatIsWrong"] {
-        assert!(!holds(&said, needle), "the log holds {needle}");
-    }
+    said.assert_without(&[KEY, SECRET, "seededSecretThatIsWrong"]);
 }

@@ -93,10 +93,14 @@ impl Brokers for Lent {
         connection: ConnectionId,
         broker: &str,
     ) -> Result<Arc<dyn Broker>, UnknownBroker> {
-        self.0.open(user, connection, if broker == "alpaca" { "paper" } else { broker })
+        self.0.open(user, connection, lender(broker))
     }
 
     fn market(&self, broker: &str) -> Option<Arc<dyn Market>> {
-        self.0.market(broker)
+        self.0.market(lender(broker))
     }
+}
+
+fn lender(broker: &str) -> &str {
+    if broker == "alpaca" { "paper" } else { broker }
 }
