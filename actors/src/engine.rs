@@ -1,18 +1,22 @@
 //! The top of the actor tree, and the door through which edges enter it.
 
+mod accounts;
+
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, call_t};
+use tokio::sync::oneshot;
 
 use crate::arrival::{Delivered, Delivery, Refused};
 use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
-use crate::domain::ids::{ClientOrderId, ConnectionId, UserId};
+use crate::domain::ids::{ClientOrderId, UserId};
+use crate::domain::protection::Protection;
 use crate::domain::restart::backoff;
 use crate::domain::risk::Limits;
 use crate::domain::stages::Stamp;
-use crate::domain::user::Connection;
+use crate::execution::{Change, Key};
 use crate::hub::{Attached, Hub, HubArgs, HubMsg};
 use crate::kill_switch::KillSwitch;
 use crate::ledger::Ledger;
@@ -27,6 +31,12 @@ use crate::router::{Router, RouterArgs, RouterMsg};
 use crate::sessions::Sessions;
 use crate::user::Command;
 use crate::views::Views;
+
+/// Waits for Execution's answer to a command that the user's actor passed on.
+async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Refused> {
+    let patience = Duration::from_millis(ANSWER_MS);
+    tokio::time::timeout(patience, answer).await.ok().and_then(Result::ok).ok_or(Refused::Unanswered)
+}
 
 /// How long an edge waits for an answer; TradingView gives up after three seconds.
 const ANSWER_MS: u64 = 2_700;
@@ -259,6 +269,33 @@ impl Engine {
         self.command(user, Command::Cancel { order, reason }).await
     }
 
+    /// Changes an order that waits; `false`: it does not wait any more.
+    ///
+    /// # Errors
+    /// See [`Refused`]; whether it was changed is not known then.
+    pub async fn amend(&self, user: UserId, order: ClientOrderId, change: Change) -> Result<bool, Refused> {
+        let (reply, changed) = oneshot::channel();
+        self.command(user, Command::Amend { order, change, reply: reply.into() }).await?;
+        answered(changed).await
+    }
+
+    /// Changes what protects a position.
+    ///
+    /// # Errors
+    /// See [`Refused`]; whether it was changed is not known then.
+    pub async fn protect(
+        &self,
+        user: UserId,
+        position: Key,
+        protection: Protection,
+        reason: String,
+    ) -> Result<(), Refused> {
+        let (reply, changed) = oneshot::channel();
+        let protection = Box::new(protection);
+        self.command(user, Command::Protect { position, protection, reason, reply: reply.into() }).await?;
+        answered(changed).await
+    }
+
     /// Stops (`Some(reason)`) or resumes trading of one user. Stopping cancels the open entries.
     ///
     /// # Errors
@@ -311,40 +348,6 @@ impl Engine {
     /// See [`Refused`]; then nothing changed.
     pub async fn set_limits(&self, user: UserId, limits: Limits, caller: Caller) -> Result<(), Refused> {
         self.command(user, Command::SetLimits { limits: Box::new(limits), caller }).await
-    }
-
-    /// Connects a broker account, whose credentials are kept already, and opens its session.
-    ///
-    /// # Errors
-    /// See [`Refused`]; then nothing changed, but for an answer that did not come.
-    pub async fn connect(&self, user: UserId, account: Connection, caller: Caller) -> Result<(), Refused> {
-        self.command(user, Command::Connect { connection: Box::new(account), caller }).await
-    }
-
-    /// Removes a broker account at which nothing is open, once its session is closed.
-    ///
-    /// # Errors
-    /// See [`Refused`]; then nothing changed, but for an answer that did not come.
-    pub async fn disconnect(
-        &self,
-        user: UserId,
-        connection: ConnectionId,
-        caller: Caller,
-    ) -> Result<(), Refused> {
-        self.command(user, Command::Disconnect { connection, caller }).await
-    }
-
-    /// Makes a broker account the one that signals go to.
-    ///
-    /// # Errors
-    /// See [`Refused`]; then nothing changed.
-    pub async fn choose(
-        &self,
-        user: UserId,
-        connection: ConnectionId,
-        caller: Caller,
-    ) -> Result<(), Refused> {
-        self.command(user, Command::Choose { connection, caller }).await
     }
 
     /// Lifts a suspension.

@@ -25,6 +25,7 @@ mod metrics;
 mod orders;
 mod panics;
 mod passivation;
+mod protection;
 mod readiness;
 mod risk;
 mod shutdown;

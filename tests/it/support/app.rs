@@ -16,7 +16,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 /// The running program. Faults armed in this process happen in it.
 #[derive(Debug)]
 pub(crate) struct TestApp {
-    app: App,
+    pub(crate) app: App,
     dir: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
@@ -30,6 +30,11 @@ impl TestApp {
     pub(crate) async fn behind(script: &venues::flaky::Script) -> Self {
         let script = script.clone();
         Self::start_with(Some(Box::new(move |brokers| script.before(brokers)))).await
+    }
+
+    /// Starts with settings changed.
+    pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(tempfile::tempdir().unwrap(), |config, _| change(config)).await
     }
 
     async fn start_with(between: Option<trade_executor::app::Between>) -> Self {
