@@ -93,11 +93,7 @@ fn snapshot<'a>(connection: &'a Connection, limits: &'a Limits, symbol: Symbol) 
 
 fn rules(criterion: &mut Criterion) {
     let symbol = "AAPL".parse().expect("a symbol");
-    let connection = Connection {
-        id: ConnectionId::new(Uuid::from_u128(2)),
-        broker: "paper".to_owned(),
-        mode: Mode::Paper,
-    };
+    let connection = Connection::new(ConnectionId::new(Uuid::from_u128(2)), "paper", Mode::Paper);
     let limits = Limits::default();
     let seen = snapshot(&connection, &limits, symbol);
     let user = UserId::new(Uuid::from_u128(1));

@@ -41,11 +41,14 @@ pub use ready::Ready;
 
 use crate::auth::Auth;
 use crate::brokers::BuiltIn;
+use crate::brokers::alpaca::Alpaca;
 use crate::brokers::paper::PaperBrokers;
 use crate::brokers::paper::market::SimulatedMarket;
+use crate::brokers::probe::{Live, Prober};
 use crate::config::Config;
 use crate::keys::MasterKey;
 use crate::telemetry;
+use crate::vault::Credentials;
 use crate::web::{self, EngineSlot, Web};
 use books::IndexedBooks;
 use first_run::Owner;
@@ -72,6 +75,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Puts itself between the engine and the brokers.
     pub between: Option<Between>,
+    /// Tries broker credentials out; without one the brokers themselves are asked.
+    pub prober: Option<Arc<dyn Prober>>,
 }
 
 impl fmt::Debug for Options {
@@ -91,6 +96,7 @@ impl Options {
             progress: false,
             clock: Arc::new(SystemClock::new()),
             between: None,
+            prober: None,
         }
     }
 }
@@ -121,8 +127,14 @@ impl App {
         let vault: Arc<dyn Vault> = Arc::clone(&disk.vault) as Arc<dyn Vault>;
         let auth =
             Arc::new(Auth::new(Arc::clone(&vault), Arc::clone(&options.clock), Arc::clone(&disk.keys)));
+        let credentials = Credentials::new(Arc::clone(&vault), Arc::clone(&disk.keys));
+        let secrets = Arc::new(credentials.clone());
+        let alpaca = Arc::new(Alpaca::new(&config.brokers.alpaca, secrets, Arc::clone(&options.clock))?);
+        let prober = options.prober.clone().unwrap_or_else(|| Arc::new(Live { alpaca: Arc::clone(&alpaca) }));
         let slot = EngineSlot::default();
         let web = Web {
+            credentials: credentials.clone(),
+            prober,
             engine: Arc::clone(&slot),
             auth: Arc::clone(&auth),
             keys: Arc::clone(&disk.keys),
@@ -137,7 +149,8 @@ impl App {
         drop((index, vault));
         let threads = Threads::start().await?;
         let owner_doors = OwnerDoors { base: config.server.base_url(doors.server), metrics: doors.metrics };
-        match raise(&config, options, disk, &threads, &auth, &slot, owner_doors).await {
+        let held = Held { auth: &auth, credentials, alpaca };
+        match raise(&config, options, disk, &threads, held, &slot, owner_doors).await {
             Ok((engine, market, ready)) => {
                 Ok(Self { engine, ready, doors, threads, market, auth, index: index_held, vault: vault_held })
             }
@@ -193,6 +206,14 @@ impl App {
     }
 }
 
+/// What the edges hold before there is an engine.
+#[derive(Debug)]
+struct Held<'a> {
+    auth: &'a Auth,
+    credentials: Credentials,
+    alpaca: Arc<Alpaca>,
+}
+
 /// Where the owner is sent.
 #[derive(Debug)]
 struct OwnerDoors {
@@ -206,7 +227,7 @@ async fn raise(
     options: Options,
     disk: Disk,
     threads: &Threads,
-    auth: &Auth,
+    held: Held<'_>,
     slot: &EngineSlot,
     doors: OwnerDoors,
 ) -> anyhow::Result<(Engine, Arc<SimulatedMarket>, Ready)> {
@@ -214,8 +235,11 @@ async fn raise(
     let keys = Arc::clone(&disk.keys);
     let (ledger, views, watched) = threads.keep(disk, Arc::clone(&clock), publisher(slot));
     let owner = first_run::owner(&ledger, &views, &keys, &config.risk).await?;
+    let Held { auth, credentials, alpaca } = held;
+    sweep(credentials, views.clone()).await?;
     let market = SimulatedMarket::new(&config.paper, Arc::clone(&clock));
-    let brokers = brokers(config, &market, &ledger, &views, &clock);
+    let feeds = vec![market.feed(), alpaca.feed()];
+    let brokers = brokers(config, &market, alpaca, &ledger, &views, &clock);
     let parts = Parts {
         ledger,
         views,
@@ -225,7 +249,7 @@ async fn raise(
             None => brokers,
         },
         market: Arc::clone(&market) as _,
-        feeds: vec![market.feed()],
+        feeds,
         clock,
         admission: config.admission.limits(),
         passivate_after: config.engine.passivate_after(),
@@ -258,6 +282,23 @@ async fn raise(
     }
 }
 
+/// Removes credentials that belong to no connection, before anybody can connect one.
+///
+/// They are kept ahead of their connection, and removed behind it: a crash in between leaves them alone.
+async fn sweep(credentials: Credentials, views: Views) -> anyhow::Result<()> {
+    let swept = tokio::task::spawn_blocking(move || {
+        credentials.sweep(|user, connection| {
+            let user = views.user(user)?;
+            Ok(user.is_some_and(|user| user.connections.iter().any(|known| known.id == connection)))
+        })
+    });
+    let swept = swept.await?.context("the credentials of broker accounts could not be looked through")?;
+    if swept > 0 {
+        tracing::info!(swept, "credentials that no broker account needs any more were removed");
+    }
+    Ok(())
+}
+
 /// Sends what the projector publishes to the hub, from when there is one.
 fn publisher(slot: &EngineSlot) -> Publish {
     let slot = Arc::clone(slot);
@@ -271,6 +312,7 @@ fn publisher(slot: &EngineSlot) -> Publish {
 fn brokers(
     config: &Config,
     market: &Arc<SimulatedMarket>,
+    alpaca: Arc<Alpaca>,
     ledger: &Ledger,
     views: &Views,
     clock: &Arc<dyn Clock>,
@@ -278,7 +320,7 @@ fn brokers(
     let books = Arc::new(IndexedBooks::new(ledger.clone(), views.clone()));
     let journal = Arc::new(ledger.clone());
     let paper = PaperBrokers::new(&config.paper, Arc::clone(market), journal, books, Arc::clone(clock));
-    Arc::new(BuiltIn { paper })
+    Arc::new(BuiltIn { paper, alpaca })
 }
 
 fn introduce(

@@ -1,6 +1,7 @@
 //! Settings: works with none; defaults < file < environment < command line, and every problem is told at once.
 
 mod admission;
+mod brokers;
 mod engine;
 mod foreign;
 mod key;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use trade_actors::domain::risk::Limits;
 
 pub use admission::AdmissionConfig;
+pub use brokers::{AlpacaConfig, BrokersConfig};
 pub use engine::EngineConfig;
 pub use key::{Key, keys};
 pub use load::{Environment, Flag, Loaded, Origin, Sources, load};
@@ -49,6 +51,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// The paper broker and its market.
     pub paper: PaperConfig,
+    /// The brokers outside.
+    pub brokers: BrokersConfig,
     /// Risk limits of a new user.
     pub risk: Limits,
 }

@@ -6,11 +6,15 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
 use sha2::{Digest, Sha256};
-use trade_actors::domain::ids::SourceId;
+use trade_actors::domain::ids::{SourceId, UserId};
 use zeroize::Zeroizing;
+
+/// The version of the master key under which secrets are sealed now.
+pub const MASTER_VERSION: u32 = 1;
 
 /// The master key: 32 random bytes in a file that only its owner can read.
 #[derive(Debug)]
@@ -67,6 +71,26 @@ impl MasterKey {
         mac.finalize().into_bytes().into()
     }
 
+    /// Returns the key that seals one person's broker credentials; `None`: there is no master key of this version.
+    ///
+    /// A key a person, so that one that leaks opens nothing of anybody else's.
+    ///
+    /// # Panics
+    /// Never: the length asked for is one that HKDF gives.
+    #[must_use]
+    pub fn credential_key(&self, version: u32, user: UserId) -> Option<Zeroizing<[u8; 32]>> {
+        if version != MASTER_VERSION {
+            return None;
+        }
+        let user = user.uuid();
+        let salt = Sha256::new().chain_update(b"user-salt/v1\0").chain_update(user.as_bytes()).finalize();
+        let derived = Hkdf::<Sha256>::new(Some(&salt), self.0.expose_secret());
+        let mut key = Zeroizing::new([0_u8; 32]);
+        let info: [&[u8]; 3] = [b"cred/v1\0", &version.to_be_bytes(), user.as_bytes()];
+        derived.expand_multi_info(&info, &mut *key).expect("HKDF gives 32 bytes");
+        Some(key)
+    }
+
     /// Returns the secret part of a webhook URL: 256 bits, reproducible, replaced by raising `version`.
     #[must_use]
     pub fn webhook_token(&self, source: SourceId, version: u32) -> String {
@@ -94,6 +118,15 @@ fn refuse_if_shared(_: &std::fs::File, _: &Path) -> std::io::Result<()> {
 pub fn random_32() -> [u8; 32] {
     let mut bytes = [0; 32];
     // Without randomness no secret can be made, and nothing here would be safe.
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+/// Returns a number for one use with AES-GCM.
+#[must_use]
+pub fn random_nonce() -> [u8; 12] {
+    let mut bytes = [0; 12];
+    // The same number twice under one key would open both messages.
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }

@@ -1,7 +1,8 @@
 //! Trade Executor: the edges around the engine.
 //!
 //! - [`intake`] reads deliveries, [`brokers`] talk to venues, [`store`] holds log and index.
-//! - [`web`] is HTTP, WebSocket and the dashboard; [`auth`] says who is who.
+//! - [`web`] is HTTP, WebSocket and the dashboard; [`auth`] says who is who,
+//!   and [`vault`] seals what opens their broker accounts.
 //! - [`config`] alone reads the environment; [`app`] wires all of it around the engine; [`cli`] is the command line.
 
 pub mod app;
@@ -13,4 +14,5 @@ pub mod intake;
 pub mod keys;
 pub mod store;
 pub mod telemetry;
+pub mod vault;
 pub mod web;

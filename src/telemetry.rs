@@ -6,7 +6,8 @@ use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -30,7 +31,7 @@ static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 /// When something else writes it already.
 pub fn log_to_stderr(config: &LogConfig, no_color: bool) -> Result<(), TryInitError> {
     let targets = config.targets().unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let registry = tracing_subscriber::registry().with(targets);
+    let registry = tracing_subscriber::registry().with(targets).with(filter_fn(is_for_the_log));
     match config.format {
         LogFormat::Json => {
             let layer = fmt::layer().json().flatten_event(true).with_writer(io::stderr);
@@ -41,6 +42,14 @@ pub fn log_to_stderr(config: &LogConfig, no_color: bool) -> Result<(), TryInitEr
             registry.with(fmt::layer().with_ansi(colours).with_writer(io::stderr)).try_init()
         }
     }
+}
+
+/// Returns whether a line may be written at all, whatever is asked for.
+///
+/// What other people's code traces is often bytes as they are sent, and with them what opens a broker account.
+#[must_use]
+pub fn is_for_the_log(line: &Metadata<'_>) -> bool {
+    *line.level() != Level::TRACE || line.target().starts_with("trade_")
 }
 
 /// Returns the process's measurements; the first call installs their recorder and starts every known series at zero.

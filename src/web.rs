@@ -36,8 +36,10 @@ pub use openapi::document;
 pub use server::serve_metrics;
 
 use crate::auth::Auth;
+use crate::brokers::probe::Prober;
 use crate::config::web::WebConfig;
 use crate::keys::MasterKey;
+use crate::vault::Credentials;
 
 /// Where the engine will be once it runs; until then its routes answer 503.
 pub type EngineSlot = Arc<OnceLock<Engine>>;
@@ -49,6 +51,10 @@ pub struct Web {
     pub engine: EngineSlot,
     /// Who is who.
     pub auth: Arc<Auth>,
+    /// What opens broker accounts, sealed.
+    pub credentials: Credentials,
+    /// Tries credentials out before they are kept.
+    pub prober: Arc<dyn Prober>,
     /// The master key, for webhook addresses.
     pub keys: Arc<MasterKey>,
     /// Settings.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::account::Obstacle;
 use crate::domain::event::{Caller, Event, Fact};
 use crate::domain::ids::{SignalId, SourceId, UserId};
 use crate::domain::signal::{DeliveryKey, Instruction, Origin, Signal};
@@ -67,6 +68,9 @@ pub enum Refused {
         "a loss limit stopped trading; nothing was changed; it ends by itself, or an operator lifts it after a review"
     )]
     HaltedByRules,
+    /// It may not be, as the account is.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
     /// The answer did not come: whether it was taken is not known, but the same delivery is never executed twice.
     #[error("the engine did not answer in time; send the same delivery again: it is never executed twice")]
     Unanswered,

@@ -21,6 +21,7 @@ use crate::fault;
 use crate::ports::broker::{Broker, BrokerError, Told};
 use crate::ports::market::Market;
 use crate::risk::RiskMsg;
+use crate::sessions::{Life, Session};
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
 
@@ -80,6 +81,7 @@ pub struct ConnectionState {
     submitting: Arc<Mutex<BTreeSet<ClientOrderId>>>,
     attempts: u32,
     balance: Option<Balance>,
+    session: Arc<Life>,
 }
 
 impl Actor for BrokerConnection {
@@ -93,7 +95,9 @@ impl Actor for BrokerConnection {
         args: ConnectionArgs,
     ) -> Result<ConnectionState, ActorProcessingErr> {
         me.cast(ConnectionMsg::Connect)?;
+        let session = args.lines.shared.sessions.begin(args.connection);
         Ok(ConnectionState {
+            session,
             args,
             requests: JoinSet::new(),
             submitting: Arc::default(),
@@ -166,11 +170,13 @@ impl ConnectionState {
                 let pause = backoff(self.attempts);
                 self.attempts = self.attempts.saturating_add(1);
                 tracing::warn!(connection = %self.args.connection, %error, ?pause, "the broker session was not opened");
+                self.session.is(Session::Failed { reason: error.to_string() });
                 me.send_after(pause, || ConnectionMsg::Connect);
                 return;
             }
         };
         self.attempts = 0;
+        self.session.is(Session::Open);
         let lines = Arc::downgrade(&self.args.lines);
         let resumed = me.clone();
         self.args.broker.stream(Box::new(move |told| match (told, lines.upgrade()) {
@@ -251,7 +257,7 @@ impl ConnectionState {
     /// Asks for orders, positions and balance together. A question without an answer says nothing of any of them.
     fn survey(&mut self, me: &ActorRef<ConnectionMsg>) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
-        let connection = self.args.connection;
+        let (connection, session) = (self.args.connection, Arc::clone(&self.session));
         self.request(me, async move {
             let asked = lines.shared.clock.now();
             // Orders first: a fill between the answers then shows as a position too many, never as an order too few.
@@ -262,8 +268,14 @@ impl ConnectionState {
                 Ok::<_, BrokerError>(Survey { connection, asked, orders, positions, balance })
             };
             match told.await {
-                Ok(survey) => lines.execution.tell(ExecutionMsg::Surveyed(Box::new(survey))),
-                Err(error) => tracing::warn!(%connection, %error, "the broker did not tell what it has"),
+                Ok(survey) => {
+                    session.is(Session::Open);
+                    lines.execution.tell(ExecutionMsg::Surveyed(Box::new(survey)));
+                }
+                Err(error) => {
+                    tracing::warn!(%connection, %error, "the broker did not tell what it has");
+                    session.is(Session::Failed { reason: error.to_string() });
+                }
             }
         });
     }

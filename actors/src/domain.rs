@@ -1,5 +1,6 @@
 //! All that is true without a computer: values and the rules between them.
 
+pub mod account;
 pub mod calendar;
 mod canonical;
 pub mod event;

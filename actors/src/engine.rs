@@ -1,5 +1,7 @@
 //! The top of the actor tree, and the door through which edges enter it.
 
+mod accounts;
+
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -26,6 +28,7 @@ use crate::ports::journal::{CommitError, Journal, Receipt};
 use crate::ports::market::{Feed, Market};
 use crate::quote_feed::{QuoteFeed, QuoteFeedArgs, QuoteFeedMsg};
 use crate::router::{Router, RouterArgs, RouterMsg};
+use crate::sessions::Sessions;
 use crate::user::Command;
 use crate::views::Views;
 
@@ -112,6 +115,8 @@ pub struct Shared {
     pub halt: KillSwitch,
     /// What is measured of every signal.
     pub meters: Meters,
+    /// How the sessions of broker accounts are.
+    pub sessions: Arc<Sessions>,
     /// The hub as it is now.
     pub hub: Door<HubMsg>,
     /// The price feed as it is now.
@@ -176,6 +181,7 @@ impl Engine {
             passivate_after,
             halt: KillSwitch::default(),
             meters: Meters::default(),
+            sessions: Arc::default(),
             hub: Door::default(),
             quotes: Door::default(),
         });

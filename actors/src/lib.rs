@@ -34,5 +34,6 @@ pub mod position;
 pub mod quote_feed;
 pub mod risk;
 pub mod router;
+pub mod sessions;
 pub mod user;
 pub mod views;

@@ -2,6 +2,7 @@
 //!
 //! Woken by the first message, stopped when nothing is open. Whatever fails below is rebuilt from the log.
 
+mod accounts;
 mod family;
 pub mod lines;
 mod resuming;
@@ -20,7 +21,7 @@ use crate::domain::protection::Protection;
 use crate::domain::restart::{Failures, Verdict};
 use crate::domain::risk::{Denial, DenialCode, Limits, SourceLimits};
 use crate::domain::stages::Stamp;
-use crate::domain::user::UserState;
+use crate::domain::user::{Connection, UserState};
 use crate::engine::Shared;
 use crate::execution::{Change, ExecutionMsg, Key};
 use crate::fault;
@@ -91,6 +92,27 @@ pub enum Command {
     Lift {
         /// Which operator asks.
         by: String,
+        /// From where.
+        caller: Caller,
+    },
+    /// Connect a broker account; its credentials are kept already.
+    Connect {
+        /// The account.
+        connection: Box<Connection>,
+        /// From where.
+        caller: Caller,
+    },
+    /// Remove a broker account at which nothing is open.
+    Disconnect {
+        /// The account.
+        connection: ConnectionId,
+        /// From where.
+        caller: Caller,
+    },
+    /// Make a broker account the default.
+    Choose {
+        /// The account.
+        connection: ConnectionId,
         /// From where.
         caller: Caller,
     },
@@ -194,7 +216,7 @@ impl Actor for User {
             UserMsg::Load => Box::pin(state.load(&me)).await?,
             UserMsg::Signal(arrival, again) => state.signal(arrival, again).await?,
             UserMsg::Command(command, reply) => {
-                let result = Box::pin(state.command(command)).await;
+                let result = Box::pin(state.command(command)).await?;
                 if reply.send(result).is_err() {
                     tracing::debug!("nobody waited for a command's answer");
                 }
@@ -304,14 +326,20 @@ impl State {
     async fn rebuild(&mut self, me: &ActorRef<UserMsg>) -> Result<(), ActorProcessingErr> {
         self.family.stop_deciding().await;
         let Some(user) = self.read(true).await? else { return Ok(()) };
-        self.family.start_deciding(&user).await?;
+        self.revive(&user).await?;
+        let running = matches!(self.phase, Phase::Running(_));
+        self.phase = if running { Phase::Running(Box::new(user)) } else { Phase::Connecting(Box::new(user)) };
+        tracing::debug!(actor = ?me.get_id(), "risk and execution are back");
+        Ok(())
+    }
+
+    /// Starts Risk and Execution on what the log says, and has what was under way come again.
+    async fn revive(&mut self, user: &UserState) -> Result<(), ActorProcessingErr> {
+        self.family.start_deciding(user).await?;
         for connection in user.connections.iter().map(|connection| connection.id) {
             self.family.resync(connection);
         }
-        let running = matches!(self.phase, Phase::Running(_));
-        self.phase = if running { Phase::Running(Box::new(user)) } else { Phase::Connecting(Box::new(user)) };
         self.tell_router(RouterMsg::Again(self.args.id));
-        tracing::debug!(actor = ?me.get_id(), "risk and execution are back");
         Ok(())
     }
 
@@ -396,31 +424,35 @@ impl State {
         }
     }
 
-    async fn command(&mut self, command: Command) -> Result<(), Refused> {
+    /// Carries a command out; the outer error is a failure of this actor.
+    async fn command(&mut self, command: Command) -> Result<Result<(), Refused>, ActorProcessingErr> {
         let id = self.args.id;
         let (event, caller) = match command {
             Command::Cancel { order, reason } => {
                 self.family.tell_execution(ExecutionMsg::Cancel(order, reason));
-                return Ok(());
+                return Ok(Ok(()));
             }
             Command::Amend { order, change, reply } => {
                 self.family.tell_execution(ExecutionMsg::Amend(order, change, reply));
-                return Ok(());
+                return Ok(Ok(()));
             }
             Command::Protect { position, protection, reason, reply } => {
                 self.family.tell_execution(ExecutionMsg::Protect(position, protection, reason, reply));
-                return Ok(());
+                return Ok(Ok(()));
             }
             Command::Switch { halt: Some(reason), by, caller } => {
                 let (cause, until) = (HaltCause::Person, None);
                 (Event::TradingHalted { scope: Scope::User, by, reason, cause, until }, caller)
             }
-            Command::Switch { halt: None, by, caller } => return self.resume(by, caller).await,
-            Command::Lift { by, caller } => return self.lift(by, caller).await,
+            Command::Switch { halt: None, by, caller } => return Ok(self.resume(by, caller).await),
+            Command::Lift { by, caller } => return Ok(self.lift(by, caller).await),
             Command::SetSourceLimits { source, limits, caller } => {
                 (Event::SourceLimitsChanged { source, limits }, caller)
             }
             Command::SetLimits { limits, caller } => (Event::LimitsChanged { limits: *limits }, caller),
+            Command::Connect { connection, caller } => return self.connect(*connection, &caller).await,
+            Command::Disconnect { connection, caller } => return self.disconnect(connection, &caller).await,
+            Command::Choose { connection, caller } => return self.choose(connection, &caller).await,
         };
         let event = Arc::new(event);
         let commit = || self.args.shared.ledger.commit(vec![Fact::by(Some(id), Arc::clone(&event), &caller)]);
@@ -430,12 +462,15 @@ impl State {
         } else {
             commit()
         };
-        let receipt = queued.await.map_err(refused)?;
+        let receipt = match queued.await {
+            Ok(receipt) => receipt,
+            Err(error) => return Ok(Err(refused(error))),
+        };
         if let Event::TradingHalted { reason, .. } = &*event {
             self.family.cancel_entries(format!("trading was halted: {reason}")).await;
         }
         self.told(vec![event], receipt.at);
-        Ok(())
+        Ok(Ok(()))
     }
 
     async fn suspend(&mut self, actor: &str) -> Result<(), ActorProcessingErr> {

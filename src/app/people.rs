@@ -27,8 +27,7 @@ pub fn new_user_facts(
     let user = UserId::new(Uuid::now_v7());
     let webhook = SourceId::new(Uuid::new_v4());
     let dashboard = SourceId::new(Uuid::new_v4());
-    let connection =
-        Connection { id: ConnectionId::new(Uuid::new_v4()), broker: "paper".to_owned(), mode: Mode::Paper };
+    let connection = Connection::new(ConnectionId::new(Uuid::new_v4()), "paper", Mode::Paper);
     let created =
         |source, name: &str, token_hash| Event::SourceCreated { source, name: name.to_owned(), token_hash };
     let webhook_hash = token_hash(&keys.webhook_token(webhook, 0));

@@ -1,5 +1,7 @@
 //! `trade-executor doctor`: looks for what is wrong with this machine, its data or its settings, and says what to do.
 
+mod accounts;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -168,6 +170,7 @@ fn data(dir: &Path) -> Vec<Finding> {
     }
     let mut findings = vec![directory(dir)];
     findings.extend(key(&dir.join("master.key")));
+    findings.extend(accounts::keys(dir));
     findings.extend(room(dir));
     findings.push(speed(dir));
     findings

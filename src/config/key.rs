@@ -1,6 +1,6 @@
 //! The table of keys: each key's name, what it takes, and the check.
 
-use super::{Config, admission, engine, foreign, log, metrics, store, web};
+use super::{Config, admission, brokers, engine, foreign, log, metrics, store, web};
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         admission::KEYS,
         engine::KEYS,
         foreign::PAPER,
+        brokers::KEYS,
         foreign::RISK,
     ];
     sections.into_iter().flatten()

@@ -28,8 +28,15 @@ fn problems(sources: &Sources) -> Vec<String> {
 fn every_setting_is_in_the_table_of_keys_and_its_default_is_allowed() {
     let tree = serde_json::to_value(Config::default()).unwrap();
     let mut leaves: Vec<String> = Vec::new();
-    for (section, settings) in tree.as_object().unwrap() {
-        leaves.extend(settings.as_object().unwrap().keys().map(|name| format!("{section}.{name}")));
+    let mut rooms: Vec<_> =
+        tree.as_object().unwrap().iter().map(|(name, room)| (name.clone(), room.clone())).collect();
+    while let Some((name, room)) = rooms.pop() {
+        match room.as_object() {
+            Some(inner) => {
+                rooms.extend(inner.iter().map(|(leaf, value)| (format!("{name}.{leaf}"), value.clone())));
+            }
+            None => leaves.push(name),
+        }
     }
     let mut named: Vec<_> = keys().map(|key| key.name.to_owned()).collect();
     leaves.sort();

@@ -152,6 +152,8 @@ mod tests {
         let it = fixture();
         let web = Web {
             engine: Arc::new(OnceLock::new()),
+            credentials: crate::vault::Credentials::new(it.vault, it.keys.clone()),
+            prober: Arc::new(crate::brokers::probe::fakes::Unasked),
             auth: Arc::new(it.auth),
             keys: it.keys,
             config: Arc::new(config),

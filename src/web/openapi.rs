@@ -15,7 +15,7 @@ use utoipa::{OpenApi as _, ToSchema};
 use super::guard::Access;
 use super::problem::{FieldError, ProblemBody};
 use super::router::{ROUTES, Route, Verb};
-use super::routes::{admin, health, me, positions, risk, sources, switch, tokens, trades, webhook};
+use super::routes::{admin, brokers, health, me, positions, risk, sources, switch, tokens, trades, webhook};
 use super::wire;
 
 /// Names the pages of lists as clients see them.
@@ -85,6 +85,7 @@ mod pages {
     switch::SwitchChange,
     sources::NewSource,
     sources::SourceLimitsChange,
+    brokers::NewBroker,
     tokens::NewTokenRequest,
     tokens::TokenCreated<'static>,
     me::Me<'static>,

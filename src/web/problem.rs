@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 use trade_actors::arrival::Refused;
+use trade_actors::domain::account::Obstacle;
 use trade_actors::ports::journal::CommitError;
 use trade_actors::ports::store::StoreError;
 use utoipa::ToSchema;
@@ -174,6 +175,7 @@ impl Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let (status, code, wait) = match refused {
+            Refused::Obstacle(obstacle) => return obstacle.into(),
             Refused::Starting => (StatusCode::SERVICE_UNAVAILABLE, "STARTING", 1),
             Refused::Draining => (StatusCode::SERVICE_UNAVAILABLE, "STOPPING", 5),
             Refused::UserBusy => (StatusCode::TOO_MANY_REQUESTS, "USER_BUSY", 1),
@@ -186,6 +188,20 @@ impl From<Refused> for Problem {
             }
         };
         Self::new(status, code, refused.to_string()).retry_after(wait)
+    }
+}
+
+impl From<Obstacle> for Problem {
+    fn from(obstacle: Obstacle) -> Self {
+        let (status, code) = match obstacle {
+            Obstacle::Unknown => return Self::not_found(),
+            Obstacle::PaperOnly | Obstacle::PlanFull(_) => (StatusCode::FORBIDDEN, "PLAN_LIMIT"),
+            Obstacle::TooMany(_) => (StatusCode::CONFLICT, "TOO_MANY"),
+            Obstacle::Connected => (StatusCode::CONFLICT, "ALREADY_CONNECTED"),
+            Obstacle::InUse { .. } => (StatusCode::CONFLICT, "ACCOUNT_IN_USE"),
+            Obstacle::Last => (StatusCode::CONFLICT, "LAST_ACCOUNT"),
+        };
+        Self::new(status, code, obstacle.to_string())
     }
 }
 

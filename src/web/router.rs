@@ -95,6 +95,9 @@ routes! {
     Post   "/api/v1/sources/{id}/follow"       Manage   sources::follow()               => 200 Source,         "Follows a source from now on.";
     Delete "/api/v1/sources/{id}/follow"       Manage   sources::unfollow()             => 204,                "Follows a source no longer.";
     Get    "/api/v1/brokers"                   Read     brokers::list()                 => 200 BrokerPage,     "Lists your broker accounts.";
+    Post   "/api/v1/brokers"                   Manage   brokers::connect(NewBroker)     => 201 Broker,         "Connects a broker account, once its keys are found to work; they are sealed and never shown.";
+    Delete "/api/v1/brokers/{id}"              Manage   brokers::remove()               => 204,                "Removes a broker account at which nothing is open, and its keys.";
+    Post   "/api/v1/brokers/{id}/default"      Manage   brokers::choose()               => 200 Broker,         "Has signals go to this broker account from now on.";
     Get    "/api/v1/tokens"                    Manage   tokens::list()                  => 200 TokenPage,      "Lists your API tokens, without their secrets.";
     Post   "/api/v1/tokens"                    Manage   tokens::create(NewTokenRequest) => 201 TokenCreated,   "Makes an API token; its secret is shown once.";
     Delete "/api/v1/tokens/{id}"               Manage   tokens::revoke()                => 204,                "Revokes an API token at once.";

@@ -29,6 +29,8 @@ async fn serving(config: WebConfig) -> Served {
     let address = listener.local_addr().unwrap();
     let web = Web {
         engine: EngineSlot::default(),
+        credentials: Credentials::new(it.vault, it.keys.clone()),
+        prober: Arc::new(crate::brokers::probe::fakes::Unasked),
         auth: Arc::new(it.auth),
         keys: it.keys,
         config: Arc::new(config),

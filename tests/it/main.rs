@@ -9,9 +9,11 @@
     reason = "a test fails by panicking, and looks only at what its promise is about"
 )]
 
+mod alpaca_adapter;
 mod api;
 mod audit_cli;
 mod broker_faults;
+mod brokers_api;
 mod browser;
 mod conformance;
 mod crash;

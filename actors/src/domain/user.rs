@@ -50,6 +50,24 @@ pub struct Connection {
     pub broker: String,
     /// With which money.
     pub mode: Mode,
+    /// Shown name; empty: it has none of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The end of its key's name, by which its owner recognises it; empty: it has none. Never of a secret.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+    /// Tells the broker's accounts apart without naming one; empty: not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub account: String,
+}
+
+impl Connection {
+    /// Returns a connection without a name or a hint.
+    #[must_use]
+    pub fn new(id: ConnectionId, broker: impl Into<String>, mode: Mode) -> Self {
+        let (name, hint, account) = Default::default();
+        Self { id, broker: broker.into(), mode, name, hint, account }
+    }
 }
 
 /// Whether new orders are taken.
@@ -198,6 +216,9 @@ pub struct UserState {
     /// The person's own halt, while one that losses called for stands in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_halt: Option<Box<Trading>>,
+    /// The same of the accounts that are not the default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub openings_elsewhere: BTreeMap<ConnectionId, (NaiveDate, Money)>,
     /// How many events were pushed to this user's sockets (the WebSocket `seq`).
     #[serde(default)]
     pub pushed: u64,
@@ -230,6 +251,7 @@ impl UserState {
             opening: None,
             breached: None,
             own_halt: None,
+            openings_elsewhere: BTreeMap::new(),
             pushed: 0,
             last_seq: 0,
         }
@@ -333,17 +355,16 @@ impl UserState {
             }
             Event::LimitsChanged { limits } => self.limit(limits.clone(), at),
             Event::ConnectionRemoved { connection } => {
-                if self.default_connection().is_some_and(|known| known.id == *connection) {
-                    self.opening = None;
-                }
+                let former = self.default_connection().map(|known| known.id);
                 self.connections.retain(|known| known.id != *connection);
+                self.balances.remove(connection);
+                self.change_opening(former, at);
+                self.openings_elsewhere.remove(connection);
             }
             Event::DefaultConnectionSet { connection } => {
-                // Another account's equity is no profit and no loss: the day opens anew with its next balance.
-                if self.default_connection().is_none_or(|known| known.id != *connection) {
-                    self.opening = None;
-                }
+                let former = self.default_connection().map(|known| known.id);
                 self.connections.sort_by_key(|known| known.id != *connection);
+                self.change_opening(former, at);
             }
             Event::SourceLimitsChanged { source, limits } => {
                 self.source_limits.retain(|(known, _)| known != source);
@@ -415,6 +436,23 @@ impl UserState {
         }
     }
 
+    /// Makes the day's opening that of the account that is the default now.
+    ///
+    /// The former one's is kept for its return: otherwise a choice and another back would undo the day's loss.
+    fn change_opening(&mut self, former: Option<ConnectionId>, at: DateTime<Utc>) {
+        let chosen = self.default_connection().map(|known| known.id);
+        if chosen == former {
+            return;
+        }
+        if let (Some(former), Some(opening)) = (former, self.opening.take()) {
+            self.openings_elsewhere.insert(former, opening);
+        }
+        let Some(chosen) = chosen else { return };
+        let today = self.day(at);
+        let known = self.balances.get(&chosen).map(|balance| (today, balance.equity));
+        self.opening = self.openings_elsewhere.remove(&chosen).filter(|(day, _)| *day == today).or(known);
+    }
+
     /// Returns what protects the position in `symbol` at an account.
     #[must_use]
     pub fn protection(&self, connection: ConnectionId, symbol: Symbol) -> Option<&Protection> {
@@ -427,6 +465,12 @@ impl UserState {
     fn told(&mut self, connection: ConnectionId, balance: &Balance, at: DateTime<Utc>) {
         if self.default_connection().is_none_or(|known| known.id == connection) {
             self.open_day(balance.equity, at);
+        } else {
+            let today = self.day(at);
+            let known = self.openings_elsewhere.get(&connection);
+            if known.is_none_or(|(day, _)| *day != today) {
+                self.openings_elsewhere.insert(connection, (today, balance.equity));
+            }
         }
         self.balances.insert(connection, Box::new(*balance));
     }

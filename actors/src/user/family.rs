@@ -116,6 +116,24 @@ impl Family {
         Ok(())
     }
 
+    /// Stops Risk and Execution once they have dealt with all that was handed to them.
+    pub(super) async fn finish_deciding(&mut self) {
+        // Before they end: an end that was asked for is no failure.
+        self.members.retain(|(_, kin)| *kin != Kin::Deciding);
+        let limit = Some(ractor::concurrency::Duration::from_secs(2));
+        if let Some(risk) = self.lines.risk.get()
+            && risk.drain_and_wait(limit).await.is_err()
+        {
+            tracing::debug!("risk did not finish in time");
+        }
+        if let Some(execution) = self.lines.execution.get()
+            && execution.drain_and_wait(limit).await.is_err()
+        {
+            tracing::debug!("execution did not finish in time");
+        }
+        self.stop_deciding().await;
+    }
+
     /// Stops Risk and Execution, letting a commit that is under way finish.
     pub(super) async fn stop_deciding(&mut self) {
         self.members.retain(|(_, kin)| *kin != Kin::Deciding);
@@ -147,6 +165,15 @@ impl Family {
         self.members.push((actor.get_id(), Kin::Connection(connection)));
         self.connections.insert(connection, actor);
         Ok(())
+    }
+
+    /// Closes an account's session for good, with all that is on its way there.
+    pub(super) async fn disconnect(&mut self, connection: ConnectionId) {
+        let Some(actor) = self.connections.remove(&connection) else { return };
+        self.members.retain(|(id, _)| *id != actor.get_id());
+        if actor.stop_and_wait(None, Some(ractor::concurrency::Duration::from_secs(5))).await.is_err() {
+            tracing::debug!(%connection, "the connection was gone already");
+        }
     }
 
     /// Tells a rebuilt Execution of an account that is connected already.

@@ -9,7 +9,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use uuid::Uuid;
 
 use super::*;
-use crate::brokers::{BROKERS, BuiltIn};
+use crate::brokers::alpaca::Alpaca;
+use crate::brokers::{BROKERS, BuiltIn, NoSecrets};
+use crate::config::AlpacaConfig;
 use trade_actors::domain::ids::SignalId;
 use trade_actors::domain::money::{Net, Quantity};
 use trade_actors::domain::order::{Purpose, TimeInForce};
@@ -379,7 +381,9 @@ async fn many_ended_orders_are_looked_up_when_they_are_no_longer_at_hand() {
 fn brokers_are_opened_by_name() {
     let floor = Floor::new(|_| {});
     let (user, connection) = (UserId::new(Uuid::nil()), ConnectionId::new(Uuid::nil()));
-    let built_in = BuiltIn { paper: floor.brokers };
+    let clock = Arc::new(Stopped);
+    let alpaca = Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), clock).unwrap();
+    let built_in = BuiltIn { paper: floor.brokers, alpaca: Arc::new(alpaca) };
     for (name, ..) in BROKERS {
         assert_eq!(built_in.open(user, connection, name).unwrap().name(), *name);
     }

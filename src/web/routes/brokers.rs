@@ -1,12 +1,352 @@
-//! Broker accounts.
+//! Broker accounts: connected once their keys are found to work, removed when nothing is open there.
 
-use crate::web::call::{Answer, Call, ok};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use trade_actors::arrival::Refused;
+use trade_actors::domain::account::{PAPER, may_connect, may_disconnect};
+use trade_actors::domain::ids::{ConnectionId, UserId};
+use trade_actors::domain::order::Mode;
+use trade_actors::domain::report::RefusalCode;
+use trade_actors::domain::user::{Connection, UserState};
+use trade_actors::ports::broker::BrokerError;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use warp::http::StatusCode;
+
+use super::sources::checked_name;
+use crate::brokers::alpaca::{self, AlpacaCredentials};
+use crate::brokers::{BROKERS, probe};
+use crate::keys::MasterKey;
+use crate::vault::{BrokerSecret, CredentialError, Credentials, SECRET_MAX};
+use crate::web::call::{Answer, Call, json, nothing, ok};
 use crate::web::problem::Problem;
 use crate::web::wire::{Broker, Page};
+
+/// The fields of a broker account to connect.
+const FIELDS: [&str; 6] = ["/broker", "/mode", "/name", "/key_id", "/secret", "/access_token"];
+/// After how many seconds a broker that did not answer may be asked again.
+const AGAIN_S: u32 = 10;
+
+/// A broker account to connect.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewBroker {
+    /// The broker's name: `alpaca`, or `paper` for one more simulated account.
+    #[schema(example = "alpaca")]
+    broker: String,
+    /// `paper` or `live`.
+    #[schema(example = "paper")]
+    mode: String,
+    /// Shown name.
+    #[schema(example = "My Alpaca account")]
+    name: Option<String>,
+    /// The name of an API key, together with `secret`.
+    #[schema(value_type = Option<String>)]
+    key_id: Option<SecretString>,
+    /// The secret of the API key.
+    #[schema(value_type = Option<String>)]
+    secret: Option<SecretString>,
+    /// A token that was given to this program, instead of a key.
+    #[schema(value_type = Option<String>)]
+    access_token: Option<SecretString>,
+}
+
+/// What is to be connected, read and found possible.
+#[derive(Debug)]
+struct Wanted {
+    connection: Connection,
+    /// Absent at the broker that is built in.
+    secret: Option<BrokerSecret>,
+}
 
 /// Lists the caller's broker accounts; the first is the default.
 pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
     let account = call.account().await?;
-    let items = account.connections.iter().map(|connection| Broker::of(connection, &account)).collect();
+    let sessions = &call.engine()?.shared().sessions;
+    let known = account.connections.iter();
+    let items = known.map(|known| Broker::of(known, &account, sessions.of(known.id))).collect();
     ok(&Page::whole(items))
+}
+
+/// Connects a broker account.
+///
+/// Its keys are tried out, then sealed, then the account is recorded: there is never one without its keys.
+pub(crate) async fn connect(call: Call) -> Result<Answer, Problem> {
+    let new: NewBroker = call.json().map_err(unquoted)?;
+    let account = call.account().await?;
+    let Wanted { mut connection, secret } = new.wanted()?;
+    // Asked again where it counts; here so that no keys are sent anywhere for nothing.
+    may_connect(&account, &connection)?;
+    let engine = call.engine()?;
+    let (user, id) = (account.id, connection.id);
+    if let Some(secret) = secret {
+        let found = probed(&call, &secret).await?;
+        connection.hint = secret.hint();
+        connection.account = known_as(&call.edge.web.keys, &connection, &found.account);
+        may_connect(&account, &connection)?;
+        in_vault(&call, move |credentials| credentials.put(user, id, &secret)).await?;
+    }
+    if let Err(refused) = engine.connect(user, connection, call.head.caller()).await {
+        // Without an answer it may be connected. If it is not, the next start removes what it would have needed.
+        if refused != Refused::Unanswered {
+            forget(&call, user, id).await;
+        }
+        return Err(refused.into());
+    }
+    shown(&call, id, StatusCode::CREATED).await
+}
+
+/// Removes a broker account and its keys.
+pub(crate) async fn remove(call: Call) -> Result<Answer, Problem> {
+    let account = call.account().await?;
+    let id: ConnectionId = call.id()?;
+    may_disconnect(&account, id)?;
+    call.engine()?.disconnect(account.id, id, call.head.caller()).await?;
+    forget(&call, account.id, id).await;
+    Ok(nothing())
+}
+
+/// Has signals go to another broker account.
+pub(crate) async fn choose(call: Call) -> Result<Answer, Problem> {
+    let (user, id) = (call.account().await?.id, call.id()?);
+    call.engine()?.choose(user, id, call.head.caller()).await?;
+    shown(&call, id, StatusCode::OK).await
+}
+
+impl NewBroker {
+    fn wanted(self) -> Result<Wanted, Problem> {
+        let Some((broker, ..)) = BROKERS.iter().find(|(name, ..)| *name == self.broker) else {
+            let names: Vec<_> = BROKERS.iter().map(|(name, ..)| *name).collect();
+            let detail = format!("broker must be one of: {}; nothing was connected", names.join(", "));
+            return Err(Problem::invalid("/broker", detail));
+        };
+        let mode = match self.mode.as_str() {
+            "paper" => Mode::Paper,
+            "live" => Mode::Live,
+            _ => return Err(Problem::invalid("/mode", "mode must be paper or live; nothing was connected")),
+        };
+        let mut connection = Connection::new(ConnectionId::new(Uuid::new_v4()), *broker, mode);
+        connection.name = self.name.map(checked_name).transpose()?.unwrap_or_default();
+        let given = (self.key_id, self.secret, self.access_token);
+        if *broker == PAPER {
+            return match (mode, given) {
+                (Mode::Paper, (None, None, None)) => Ok(Wanted { connection, secret: None }),
+                (Mode::Live, _) => Err(Problem::invalid(
+                    "/mode",
+                    "the paper broker has no real money; nothing was connected",
+                )),
+                (Mode::Paper, _) => {
+                    let detail = "the paper broker takes no keys; nothing was connected; leave them out";
+                    Err(Problem::invalid("/broker", detail))
+                }
+            };
+        }
+        let auth = match given {
+            (Some(key_id), Some(secret), None) => AlpacaCredentials::ApiKey { key_id, secret },
+            (None, None, Some(access_token)) => AlpacaCredentials::OAuth { access_token },
+            given => return Err(incomplete(&given)),
+        };
+        let secret = match *broker {
+            alpaca::NAME => BrokerSecret::Alpaca { mode, auth },
+            other => return Err(Problem::internal(&format!("{other} takes no credentials"))),
+        };
+        if let Some(part) = secret.unsendable() {
+            let detail = format!(
+                "{part} must be 1 to {SECRET_MAX} visible ASCII characters without blanks; nothing was connected; copy \
+                 it again"
+            );
+            return Err(Problem::invalid(&format!("/{part}"), detail));
+        }
+        Ok(Wanted { connection, secret: Some(secret) })
+    }
+}
+
+/// Returns the problem of keys of which too few or too many parts are given.
+fn incomplete(
+    (key_id, secret, token): &(Option<SecretString>, Option<SecretString>, Option<SecretString>),
+) -> Problem {
+    let pointer = match (key_id, secret, token) {
+        (_, _, Some(_)) => "/access_token",
+        (Some(_), _, None) => "/secret",
+        (None, _, None) => "/key_id",
+    };
+    let detail = "give either key_id and secret, or access_token alone; nothing was connected";
+    Problem::invalid(pointer, detail)
+}
+
+/// Words a body that does not fit without quoting it: a secret may stand in the wrong place.
+fn unquoted(problem: Problem) -> Problem {
+    if problem.code != "INVALID_VALUE" {
+        return problem;
+    }
+    let field =
+        problem.errors.into_iter().map(|error| error.pointer).find(|at| FIELDS.contains(&at.as_str()));
+    let detail = "the body must have broker and mode, may have name, and has either key_id and secret or access_token, \
+                  all of them text and nothing else; nothing was connected";
+    let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_VALUE", detail);
+    match field {
+        Some(field) => problem.at(field),
+        None => problem,
+    }
+}
+
+/// Tries keys out at their broker.
+async fn probed(call: &Call, secret: &BrokerSecret) -> Result<probe::Probed, Problem> {
+    let web = &call.edge.web;
+    let patience: Duration = web.config.request_timeout() / 2;
+    let asked = tokio::time::timeout(patience, web.prober.probe(secret)).await;
+    let (broker, mode) = (secret.broker(), secret.mode().as_str());
+    let unavailable = || {
+        let detail = format!(
+            "{broker} could not be asked whether these keys work; nothing was kept or connected; try again in a moment"
+        );
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BROKER_UNAVAILABLE", detail);
+        Err(problem.retry_after(AGAIN_S))
+    };
+    let error = match asked {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(error)) => error,
+        Err(_) => return unavailable(),
+    };
+    match error {
+        BrokerError::NotReceived { .. } | BrokerError::Unknown(_) => {
+            tracing::warn!(broker, error = secret.redact(&error.to_string()), "keys could not be tried out");
+            unavailable()
+        }
+        BrokerError::Refused(refusal) => match refusal.code {
+            RefusalCode::AuthFailed => {
+                let other = if secret.mode() == Mode::Paper { "live" } else { "paper" };
+                let detail = format!(
+                    "{broker} did not accept these keys for {mode} trading; nothing was kept or connected; check that \
+                     they are whole, not revoked, and not those of the {other} account"
+                );
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "AUTH_FAILED", detail))
+            }
+            RefusalCode::RateLimitExceeded | RefusalCode::BrokerUnavailable => unavailable(),
+            RefusalCode::InsufficientFunds
+            | RefusalCode::InvalidSymbol
+            | RefusalCode::MarketClosed
+            | RefusalCode::DuplicateOrder
+            | RefusalCode::OrderRejected => {
+                let said = secret.redact(&refusal.message);
+                let detail = format!(
+                    "the keys work, but this account may not trade; nothing was kept or connected; {said}"
+                );
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "ACCOUNT_REFUSED", detail))
+            }
+        },
+    }
+}
+
+/// Returns what an account is known by in the log: always the same, and not the number that the broker gave it.
+fn known_as(keys: &MasterKey, connection: &Connection, number: &str) -> String {
+    let (broker, mode) = (&connection.broker, connection.mode.as_str());
+    let derived = keys.derive(&format!("broker-account/v1/{broker}/{mode}/{number}"));
+    derived.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+        if write!(text, "{byte:02x}").is_err() {
+            text.clear();
+        }
+        text
+    })
+}
+
+/// Removes the keys of an account that is not there. What fails now, the next start does.
+async fn forget(call: &Call, user: UserId, connection: ConnectionId) {
+    let removed = in_vault(call, move |credentials| Ok(credentials.remove(user, connection)?)).await;
+    if let Err(problem) = removed {
+        tracing::error!(%connection, problem.code, "an account's keys are still sealed in the vault; the next start removes them");
+    }
+}
+
+/// Runs what syncs to disk where it may block.
+async fn in_vault(
+    call: &Call,
+    work: impl FnOnce(&Credentials) -> Result<(), CredentialError> + Send + 'static,
+) -> Result<(), Problem> {
+    let credentials = call.edge.web.credentials.clone();
+    let done = tokio::task::spawn_blocking(move || work(&credentials)).await;
+    match done.map_err(|error| Problem::internal(&error))? {
+        Ok(()) => Ok(()),
+        Err(CredentialError::Store(error)) => Err(error.into()),
+        Err(error @ (CredentialError::Sealed(..) | CredentialError::Form(_))) => {
+            Err(Problem::internal(&error))
+        }
+    }
+}
+
+async fn shown(call: &Call, id: ConnectionId, status: StatusCode) -> Result<Answer, Problem> {
+    let account: UserState = call.account().await?;
+    let known = account.connections.iter().find(|known| known.id == id).ok_or_else(Problem::not_found)?;
+    json(status, &Broker::of(known, &account, call.engine()?.shared().sessions.of(id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(body: &str) -> Result<Wanted, Problem> {
+        serde_json::from_str::<NewBroker>(body).unwrap().wanted()
+    }
+
+    #[test]
+    fn keys_are_whole_and_belong_to_a_broker_that_takes_them() {
+        let keys = wanted(
+            r#"{"broker":"alpaca","mode":"live","key_id":"PK123456789012","secret":"s","name":"Mine"}"#,
+        );
+        let Wanted { connection, secret } = keys.unwrap();
+        let secret = secret.unwrap();
+        assert_eq!(
+            (connection.name.as_str(), secret.mode(), secret.hint().as_str()),
+            ("Mine", Mode::Live, "9012")
+        );
+        assert!(wanted(r#"{"broker":"alpaca","mode":"paper","access_token":"t"}"#).is_ok());
+        assert!(wanted(r#"{"broker":"paper","mode":"paper"}"#).unwrap().secret.is_none());
+        for (body, pointer) in [
+            (r#"{"broker":"alpaca","mode":"paper"}"#, "/key_id"),
+            (r#"{"broker":"alpaca","mode":"paper","key_id":"k"}"#, "/secret"),
+            (r#"{"broker":"alpaca","mode":"paper","secret":"k"}"#, "/key_id"),
+            (
+                r#"{"broker":"alpaca","mode":"paper","key_id":"k","secret":"s","access_token":"t"}"#,
+                "/access_token",
+            ),
+            (r#"{"broker":"alpaca","mode":"paper","key_id":"k","secret":"s s"}"#, "/secret"),
+            (r#"{"broker":"alpaca","mode":"demo","key_id":"k","secret":"s"}"#, "/mode"),
+            (r#"{"broker":"kraken","mode":"paper","key_id":"k","secret":"s"}"#, "/broker"),
+            (r#"{"broker":"paper","mode":"live"}"#, "/mode"),
+            (r#"{"broker":"paper","mode":"paper","access_token":"t"}"#, "/broker"),
+            (r#"{"broker":"paper","mode":"paper","name":" x"}"#, "/name"),
+        ] {
+            let problem = wanted(body).unwrap_err();
+            assert_eq!(
+                (problem.status.as_u16(), problem.errors[0].pointer.as_str()),
+                (422, pointer),
+                "{body}"
+            );
+        }
+        assert!(
+            wanted(r#"{"broker":"kraken","mode":"paper"}"#).unwrap_err().detail.contains("paper, alpaca")
+        );
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_said_back() {
+        let headers = [(warp::http::header::CONTENT_TYPE, "application/json".parse().unwrap())];
+        let headers = headers.into_iter().collect();
+        for (body, pointer) in [
+            (r#"{"broker":"alpaca","mode":"paper","hunter2":"x"}"#, None),
+            (r#"{"broker":"alpaca","mode":"paper","secret":["hunter2"]}"#, Some("/secret")),
+            (r#"{"broker":"alpaca","mode":"paper","secret":424242}"#, Some("/secret")),
+            (r#"{"broker":"hunter2"}"#, Some("/mode")),
+            (r#""hunter2""#, None),
+        ] {
+            let problem =
+                unquoted(crate::web::body::json::<NewBroker>(&headers, body.as_bytes()).unwrap_err());
+            let said = format!("{problem:?}");
+            assert!(!said.contains("hunter2") && !said.contains("424242"), "{said}");
+            assert_eq!(problem.errors.first().map(|error| error.pointer.as_str()), pointer, "{body}");
+        }
+    }
 }

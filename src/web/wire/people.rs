@@ -1,12 +1,16 @@
 //! People and what belongs to them: sources, broker accounts, tokens, limits.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
+use trade_actors::domain::account::PAPER;
 use trade_actors::domain::event::HaltCause;
 use trade_actors::domain::feed;
 use trade_actors::domain::risk;
 use trade_actors::domain::user::{Connection, Role, Trading, UserState};
+use trade_actors::sessions::Session;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -65,20 +69,32 @@ pub(crate) struct Source<'a> {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// A connection to a broker.
+/// A connection to a broker. What opens it is never shown.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Broker<'a> {
     /// Its id.
     pub(crate) id: Uuid,
+    /// Shown name.
+    #[schema(example = "Alpaca paper")]
+    pub(crate) name: Cow<'a, str>,
     /// The broker's name.
     #[schema(example = "paper")]
     pub(crate) broker: &'a str,
     /// `paper` or `live`.
     #[schema(example = "paper")]
     pub(crate) mode: &'static str,
-    /// `connected` once the broker told a balance, `connecting` before.
+    /// Whether signals go to it.
+    pub(crate) default: bool,
+    /// The last characters of its key's name; null when it has none.
+    #[schema(example = "7Q2X")]
+    pub(crate) key_hint: Option<&'a str>,
+    /// Whether its session is open.
+    pub(crate) connected: bool,
+    /// `connected`, `connecting`, `failed`, or `asleep`: the session is closed until it is needed.
     #[schema(example = "connected")]
     pub(crate) status: &'static str,
+    /// Why it is not connected.
+    pub(crate) reason: Option<String>,
     /// When it last told the balance.
     pub(crate) last_seen_at: Option<DateTime<Utc>>,
 }
@@ -229,16 +245,43 @@ impl<'a> Source<'a> {
 impl<'a> Broker<'a> {
     /// Words a connection of a user.
     #[must_use]
-    pub(crate) fn of(connection: &'a Connection, user: &UserState) -> Self {
+    pub(crate) fn of(connection: &'a Connection, user: &UserState, session: Option<Session>) -> Self {
         let balance = user.balances.get(&connection.id);
+        let (status, reason) = match session {
+            Some(Session::Open) => ("connected", None),
+            Some(Session::Connecting) => ("connecting", Some("the session is being opened".to_owned())),
+            Some(Session::Failed { reason }) => ("failed", Some(reason)),
+            None => {
+                let reason = "nothing is open there, so the session is closed; the next signal opens it";
+                ("asleep", Some(reason.to_owned()))
+            }
+        };
         Self {
             id: connection.id.uuid(),
+            name: shown_name(connection),
             broker: &connection.broker,
             mode: connection.mode.as_str(),
-            status: if balance.is_some() { "connected" } else { "connecting" },
+            default: user.default_connection().is_some_and(|known| known.id == connection.id),
+            key_hint: Some(connection.hint.as_str()).filter(|hint| !hint.is_empty()),
+            connected: status == "connected",
+            status,
+            reason,
             last_seen_at: balance.map(|balance| moment(balance.at)),
         }
     }
+}
+
+/// Returns a connection's name, or words for one that was given none.
+fn shown_name(connection: &Connection) -> Cow<'_, str> {
+    if !connection.name.is_empty() {
+        return Cow::Borrowed(&connection.name);
+    }
+    if connection.broker == PAPER {
+        return Cow::Borrowed("Paper account");
+    }
+    let mut letters = connection.broker.chars();
+    let broker: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    Cow::Owned(format!("{broker} {}", connection.mode.as_str()))
 }
 
 impl<'a> Token<'a> {

@@ -86,6 +86,10 @@ impl Api {
         send(self.request(Method::POST, path).json(body)).await.unwrap()
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await.unwrap()
+    }
+
     /// Posts a body to the webhook, as JSON.
     pub(crate) async fn signal(&self, body: &Value) -> Answer {
         self.try_signal(body).await.unwrap()

@@ -60,33 +60,35 @@ pub(crate) struct TestApp {
 
 impl TestApp {
     pub(crate) async fn start() -> Self {
-        Self::start_with(|_| {}, Arc::new(SystemClock::new()), None).await
+        Self::configured(|_| {}).await
     }
 
     /// Starts with a broker that fails by script.
     pub(crate) async fn behind(script: &venues::flaky::Script) -> Self {
         let script = script.clone();
         let between: Between = Box::new(move |brokers| script.before(brokers));
-        Self::start_with(|_| {}, Arc::new(SystemClock::new()), Some(between)).await
+        Self::start_on(tempfile::tempdir().unwrap(), |_, options| options.between = Some(between)).await
     }
 
     /// Starts with settings changed.
     pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_with(change, Arc::new(SystemClock::new()), None).await
+        let dir = tempfile::tempdir().unwrap();
+        Self::start_on(dir, |config, _| change(config)).await
     }
 
     /// Starts with other settings, by the test's own clock.
     pub(crate) async fn by_clock(clock: &Arc<TestClock>, settings: impl FnOnce(&mut Config)) -> Self {
-        Self::start_with(settings, Arc::clone(clock) as _, None).await
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        Self::start_on(tempfile::tempdir().unwrap(), |config, options| {
+            settings(config);
+            options.clock = clock;
+        })
+        .await
     }
 
-    async fn start_with(
-        settings: impl FnOnce(&mut Config),
-        clock: Arc<dyn Clock>,
-        between: Option<Between>,
-    ) -> Self {
+    /// Starts on the data in a folder, with other settings than the usual ones.
+    pub(crate) async fn start_on(dir: TempDir, adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
         let alone = ALONE.lock().await;
-        let dir = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.metrics.enabled = false;
@@ -96,8 +98,9 @@ impl TestApp {
         // One order a signal; tests about stops and merging ask for them.
         config.risk.stop_loss_pct = Percent::new(0.into());
         config.risk.merge_window_s = 0;
-        settings(&mut config);
-        let options = Options { between, clock: Arc::clone(&clock), ..Options::new(dir.path().join("data")) };
+        let mut options = Options::new(dir.path().join("data"));
+        adjust(&mut config, &mut options);
+        let clock = Arc::clone(&options.clock);
         let app = App::start(config.clone(), options).await.unwrap();
         Self { app, dir, config, clock, _alone: alone }
     }

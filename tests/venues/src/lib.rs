@@ -2,5 +2,23 @@
 //!
 //! [`flaky`] stands between the engine and any broker: it loses requests and answers, refuses and delays by script, and
 //! keeps a journal of what the engine asked: the other half of every "exactly once" test.
+//!
+//! The rest is a broker of its own, behind a socket. [`book`] is where orders meet prices ([`feed`]) and become cash and
+//! positions ([`account`]); it is pure. [`world`] puts it behind one lock, with a [`clock`], [`faults`] by request and
+//! by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, and [`admin`] is what tests
+//! do from another process. A venue adds its own words: [`alpaca`].
 
+pub mod account;
+pub mod admin;
+pub mod alpaca;
+pub mod book;
+pub mod clock;
+pub mod faults;
+pub mod feed;
 pub mod flaky;
+pub mod http;
+pub mod journal;
+pub mod limits;
+pub mod server;
+pub mod streams;
+pub mod world;

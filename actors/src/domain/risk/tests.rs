@@ -57,11 +57,7 @@ impl Case {
     fn buy(amount: &str, at: &str, equity: &str, buying_power: &str) -> Self {
         let symbol = "AAPL".parse().unwrap();
         Self {
-            connection: Connection {
-                id: ConnectionId::new(Uuid::from_u128(2)),
-                broker: "paper".to_owned(),
-                mode: Mode::Paper,
-            },
+            connection: Connection::new(ConnectionId::new(Uuid::from_u128(2)), "paper", Mode::Paper),
             trading: Trading::Active,
             limits: Limits::default(),
             global_halt: None,

@@ -139,7 +139,7 @@ fn told(cash: Money, equity: Money, at: DateTime<Utc>) -> Balance {
 fn user(limits: Limits) -> UserState {
     let id = UserId::new(Uuid::from_u128(1));
     let mut user = UserState::new(id, "Ada".to_owned(), Role::User, limits, noon());
-    let connection = Connection { id: account(), broker: "paper".to_owned(), mode: Mode::Paper };
+    let connection = Connection::new(account(), "paper", Mode::Paper);
     user.apply(&Event::ConnectionAdded { connection }, noon());
     user
 }

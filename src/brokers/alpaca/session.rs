@@ -1,0 +1,243 @@
+//! One account's way to Alpaca: its hosts, its credentials, and how often it may ask.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use tokio::time::sleep;
+
+use trade_actors::domain::order::Mode;
+use trade_actors::domain::report::{Refusal, RefusalCode};
+use trade_actors::ports::broker::BrokerError;
+use trade_actors::ports::clock::Clock;
+
+use super::client::{Client, Lost, Request};
+use super::credentials::AlpacaCredentials;
+use super::refusal::{Verdict, judge};
+use crate::brokers::bucket::{Bucket, Urgency};
+use crate::config::AlpacaConfig;
+
+/// Longest a request waits for its turn; past it, it was not sent.
+const TURN: Duration = Duration::from_secs(5);
+/// When to try again after no connection was made.
+const RETRY: Duration = Duration::from_secs(1);
+/// Largest reply.
+const REPLY_MAX: usize = 1 << 20;
+/// Largest list of assets.
+const ASSETS_MAX: usize = 16 << 20;
+
+/// Alpaca's hosts for one mode.
+#[derive(Clone, Debug)]
+pub struct Hosts {
+    /// Trading by REST.
+    pub trading: Url,
+    /// News of orders.
+    pub updates: Url,
+    /// Prices by REST.
+    pub data: Url,
+    /// Prices as they change.
+    pub data_stream: Url,
+    /// Whose prices: `iex` or `sip`.
+    pub feed: String,
+}
+
+/// Which of Alpaca's two REST services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Accounts, orders, assets, hours.
+    Trading,
+    /// Prices.
+    Data,
+}
+
+/// One account's way to Alpaca.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    hosts: Hosts,
+    mode: Mode,
+    credentials: AlpacaCredentials,
+    clock: Arc<dyn Clock>,
+    trading: Mutex<Bucket>,
+    data: Mutex<Bucket>,
+}
+
+impl Session {
+    /// Returns a session; nothing is sent.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        config: &AlpacaConfig,
+        hosts: Hosts,
+        credentials: AlpacaCredentials,
+        mode: Mode,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let bucket = || Mutex::new(Bucket::new(config.requests_per_minute, clock.stamp()));
+        let (trading, data) = (bucket(), bucket());
+        Self { client, hosts, mode, credentials, clock, trading, data }
+    }
+
+    /// Returns whether its money is real.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Returns the hosts.
+    #[must_use]
+    pub const fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// Returns the client.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Returns the credentials.
+    #[must_use]
+    pub const fn credentials(&self) -> &AlpacaCredentials {
+        &self.credentials
+    }
+
+    /// Returns the clock.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Asks for something; `None`: there is no such thing.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        path: &str,
+        query: &[(&str, &str)],
+        urgency: Urgency,
+    ) -> Result<Option<T>, BrokerError> {
+        let limit = if path == "/v2/assets" { ASSETS_MAX } else { REPLY_MAX };
+        let url = self.url(service, path, query);
+        let request = Request { method: Method::GET, url, body: Vec::new(), limit };
+        match self.ask(service, request, urgency).await {
+            Ok(body) => read(&body).map(Some),
+            Err(Verdict::Missing) => Ok(None),
+            Err(verdict) => Err(unexpected(verdict)),
+        }
+    }
+
+    /// Sends something to trading.
+    ///
+    /// # Errors
+    /// What the reply means.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        urgency: Urgency,
+    ) -> Result<Vec<u8>, Verdict> {
+        let url = self.url(Service::Trading, path, &[]);
+        let request = Request { method, url, body, limit: REPLY_MAX };
+        self.ask(Service::Trading, request, urgency).await
+    }
+
+    async fn ask(&self, service: Service, request: Request, urgency: Urgency) -> Result<Vec<u8>, Verdict> {
+        self.turn(service, urgency).await.map_err(Verdict::Error)?;
+        let reply = match self.client.send(request, &self.credentials).await {
+            Ok(reply) => reply,
+            Err(Lost::Unsent(why)) => {
+                tracing::debug!(broker = "alpaca", %why, "a request was not sent");
+                return Err(Verdict::Error(BrokerError::NotReceived { retry_after: RETRY }));
+            }
+            Err(Lost::Sent(why)) => {
+                return Err(Verdict::Error(BrokerError::Unknown(format!("Alpaca: {why}"))));
+            }
+        };
+        if (200..300).contains(&reply.head.status) {
+            return Ok(reply.body);
+        }
+        match judge(&reply.head, &reply.body, self.clock.now()) {
+            Verdict::Slow(retry_after) => {
+                self.bucket(service).close(retry_after, self.clock.stamp());
+                Err(Verdict::Error(BrokerError::NotReceived { retry_after }))
+            }
+            verdict @ (Verdict::Error(_) | Verdict::Exists | Verdict::Missing | Verdict::Ended) => {
+                Err(verdict)
+            }
+        }
+    }
+
+    /// Waits for a token.
+    async fn turn(&self, service: Service, urgency: Urgency) -> Result<(), BrokerError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let taken = self.bucket(service).take(urgency, self.clock.stamp());
+            let Err(wait) = taken else { return Ok(()) };
+            waited = waited.saturating_add(wait);
+            if waited > TURN {
+                return Err(BrokerError::NotReceived { retry_after: wait });
+            }
+            sleep(wait).await;
+        }
+    }
+
+    fn bucket(&self, service: Service) -> std::sync::MutexGuard<'_, Bucket> {
+        let bucket = match service {
+            Service::Trading => &self.trading,
+            Service::Data => &self.data,
+        };
+        bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn url(&self, service: Service, path: &str, query: &[(&str, &str)]) -> Url {
+        let mut url = match service {
+            Service::Trading => self.hosts.trading.clone(),
+            Service::Data => self.hosts.data.clone(),
+        };
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+}
+
+/// Reads a reply.
+///
+/// # Errors
+/// When it is not what Alpaca documents: then nothing is known.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BrokerError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let why = match error.classify() {
+            Category::Io | Category::Eof => "it ends too soon",
+            Category::Syntax => "it is no JSON",
+            Category::Data => "a field is missing or of another kind",
+        };
+        tracing::warn!(broker = "alpaca", line, column, why, "a reply cannot be read");
+        BrokerError::Unknown("Alpaca answered, but not in words that can be read".to_owned())
+    })
+}
+
+/// Turns a verdict that the request has no use for into an error of the port.
+#[must_use]
+pub fn unexpected(verdict: Verdict) -> BrokerError {
+    match verdict {
+        Verdict::Error(error) => error,
+        Verdict::Slow(retry_after) => BrokerError::NotReceived { retry_after },
+        Verdict::Missing => BrokerError::Refused(Refusal {
+            code: RefusalCode::OrderRejected,
+            message: "Alpaca has no such thing. Nothing was done.".to_owned(),
+        }),
+        Verdict::Exists | Verdict::Ended => {
+            BrokerError::Unknown("Alpaca gave an answer that does not fit the question".to_owned())
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The brokers' addresses and what each allows.
+
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+
+use super::key::Key;
+use crate::brokers::dial::is_reachable;
+
+/// The brokers, one field each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BrokersConfig {
+    /// Alpaca.
+    pub alpaca: AlpacaConfig,
+}
+
+/// Alpaca's addresses and what it allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlpacaConfig {
+    /// Trading with real money.
+    pub live_url: String,
+    /// Trading with made-up money.
+    pub paper_url: String,
+    /// News of live orders; empty: `/stream` at `live_url`.
+    pub live_stream_url: String,
+    /// News of paper orders; empty: `/stream` at `paper_url`.
+    pub paper_stream_url: String,
+    /// Prices by REST.
+    pub data_url: String,
+    /// Prices as they change; `/v2/<feed>` is added.
+    pub data_stream_url: String,
+    /// Whose prices: `iex`, which is free, or `sip`, which needs a subscription.
+    pub feed: String,
+    /// How long a request may take, in milliseconds.
+    pub timeout_ms: u32,
+    /// Requests that Alpaca allows an account in a minute; half of them are used.
+    pub requests_per_minute: u32,
+}
+
+impl Default for AlpacaConfig {
+    fn default() -> Self {
+        Self {
+            live_url: "https://api.alpaca.markets".to_owned(),
+            paper_url: "https://paper-api.alpaca.markets".to_owned(),
+            live_stream_url: String::new(),
+            paper_stream_url: String::new(),
+            data_url: "https://data.alpaca.markets".to_owned(),
+            data_stream_url: "wss://stream.data.alpaca.markets".to_owned(),
+            feed: "iex".to_owned(),
+            timeout_ms: 10_000,
+            requests_per_minute: 200,
+        }
+    }
+}
+
+impl AlpacaConfig {
+    /// Returns the stream's address that belongs to a trading address.
+    #[must_use]
+    pub fn stream_of(base: &str, given: &str) -> Option<Url> {
+        if !given.is_empty() {
+            return Url::parse(given).ok();
+        }
+        let mut url = Url::parse(base).ok()?;
+        let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
+        url.set_scheme(scheme).ok()?;
+        let path = format!("{}/stream", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        Some(url)
+    }
+}
+
+fn is_web(url: &str) -> bool {
+    is_reachable(url, "https", "http")
+}
+
+fn is_stream(url: &str) -> bool {
+    is_reachable(url, "wss", "ws")
+}
+
+const WEB: &str = "https:// and a host such as https://api.alpaca.markets, or http:// and this machine";
+const STREAM: &str = "wss:// and a host, or ws:// and this machine";
+const STREAM_OR_EMPTY: &str = "empty, wss:// and a host, or ws:// and this machine";
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "brokers.alpaca.live_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.alpaca.live_url),
+    },
+    Key {
+        name: "brokers.alpaca.paper_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.alpaca.paper_url),
+    },
+    Key {
+        name: "brokers.alpaca.live_stream_url",
+        allowed: STREAM_OR_EMPTY,
+        holds: |config| {
+            let url = &config.brokers.alpaca.live_stream_url;
+            url.is_empty() || is_stream(url)
+        },
+    },
+    Key {
+        name: "brokers.alpaca.paper_stream_url",
+        allowed: STREAM_OR_EMPTY,
+        holds: |config| {
+            let url = &config.brokers.alpaca.paper_stream_url;
+            url.is_empty() || is_stream(url)
+        },
+    },
+    Key {
+        name: "brokers.alpaca.data_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.alpaca.data_url),
+    },
+    Key {
+        name: "brokers.alpaca.data_stream_url",
+        allowed: STREAM,
+        holds: |config| is_stream(&config.brokers.alpaca.data_stream_url),
+    },
+    Key {
+        name: "brokers.alpaca.feed",
+        allowed: "\"iex\" or \"sip\"",
+        holds: |config| matches!(config.brokers.alpaca.feed.as_str(), "iex" | "sip"),
+    },
+    Key {
+        name: "brokers.alpaca.timeout_ms",
+        allowed: "a whole number of milliseconds from 100 to 60000",
+        holds: |config| (100..=60_000).contains(&config.brokers.alpaca.timeout_ms),
+    },
+    Key {
+        name: "brokers.alpaca.requests_per_minute",
+        allowed: "a whole number from 20 to 10000",
+        holds: |config| (20..=10_000).contains(&config.brokers.alpaca.requests_per_minute),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_where_its_trading_address_is_unless_another_is_given() {
+        let stream = |base, given| AlpacaConfig::stream_of(base, given).unwrap().to_string();
+        assert_eq!(stream("https://paper-api.alpaca.markets", ""), "wss://paper-api.alpaca.markets/stream");
+        assert_eq!(stream("http://127.0.0.1:99/base/", ""), "ws://127.0.0.1:99/base/stream");
+        assert_eq!(stream("http://127.0.0.1:99", "ws://127.0.0.1:98/x"), "ws://127.0.0.1:98/x");
+    }
+}

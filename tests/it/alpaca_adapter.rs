@@ -1,0 +1,6 @@
+//! The Alpaca adapter against a venue that speaks Alpaca's protocol and fails when told to.
+
+mod desk;
+mod faults;
+mod market;
+mod orders;

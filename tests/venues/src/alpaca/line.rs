@@ -1,0 +1,235 @@
+//! One open stream of Alpaca's: JSON or msgpack, in text or binary frames.
+
+use std::sync::Arc;
+
+use chrono::DateTime;
+use futures_util::{SinkExt, StreamExt};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use tokio::time::sleep_until;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::http::Request;
+use crate::journal::Note;
+use crate::server::{Ended, Socket};
+use crate::streams::{Channel, Inbox, Push};
+use crate::world::World;
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Codec {
+    /// JSON in text frames.
+    Text,
+    /// JSON in binary frames.
+    Binary,
+    /// Msgpack, in binary frames.
+    Msgpack,
+}
+
+impl Codec {
+    /// Returns what a client asked for in its handshake, or else this one.
+    pub(super) fn asked(request: &Request, otherwise: Self) -> Self {
+        match request.header("content-type") {
+            Some("application/msgpack") => Self::Msgpack,
+            Some(_) | None => otherwise,
+        }
+    }
+
+    fn write(self, value: &Value) -> Message {
+        let json = || value.to_string();
+        match self {
+            Self::Text => Message::text(json()),
+            Self::Binary => Message::binary(json().into_bytes()),
+            Self::Msgpack => Message::binary(
+                rmp_serde::to_vec_named(&Packed { value, is_time: false }).unwrap_or_default(),
+            ),
+        }
+    }
+
+    fn read(self, message: &Message) -> Option<Value> {
+        let bytes = match message {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return None,
+        };
+        match self {
+            Self::Text | Self::Binary => serde_json::from_slice(bytes).ok(),
+            Self::Msgpack => rmp_serde::from_slice(bytes).ok(),
+        }
+    }
+}
+
+/// JSON as msgpack: what market data calls `t` is a time of msgpack's own.
+struct Packed<'a> {
+    value: &'a Value,
+    is_time: bool,
+}
+
+impl Serialize for Packed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let inner = |value| Packed { value, is_time: false };
+        match self.value {
+            Value::Array(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(&inner(item))?;
+                }
+                list.end()
+            }
+            Value::Object(fields) => {
+                let mut map = serializer.serialize_map(Some(fields.len()))?;
+                for (name, value) in fields {
+                    map.serialize_entry(name, &Packed { value, is_time: name == "t" })?;
+                }
+                map.end()
+            }
+            Value::String(text) if self.is_time => match DateTime::parse_from_rfc3339(text) {
+                Ok(time) => {
+                    let mut bytes = [0; 12];
+                    let (nanos, seconds) = bytes.split_at_mut(4);
+                    nanos.copy_from_slice(&time.timestamp_subsec_nanos().to_be_bytes());
+                    seconds.copy_from_slice(&time.timestamp().to_be_bytes());
+                    serializer.serialize_newtype_struct("_ExtStruct", &(-1_i8, Bytes(&bytes)))
+                }
+                Err(_) => serializer.serialize_str(text),
+            },
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                other.serialize(serializer)
+            }
+        }
+    }
+}
+
+struct Bytes<'a>(&'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+/// What is heard on a stream.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The client said something.
+    Said(Value),
+    /// The client said something nobody can read.
+    Unreadable,
+    /// The venue has something to tell.
+    Push(Push),
+    /// It is over.
+    Over(Ended),
+}
+
+/// An open stream.
+pub(super) struct Line {
+    world: Arc<World>,
+    socket: Socket,
+    codec: Codec,
+    inbox: Inbox,
+    name: String,
+    account: Option<String>,
+}
+
+impl Line {
+    /// Opens it: from now on there is something to hear.
+    pub(super) fn open(
+        world: Arc<World>,
+        request: &Request,
+        socket: Socket,
+        codec: Codec,
+        channel: Channel,
+    ) -> Self {
+        let inbox = world.act(|state, _| state.hub.join(None, channel));
+        let line = Self { world, socket, codec, inbox, name: request.path.clone(), account: None };
+        line.note("opened");
+        line
+    }
+
+    /// Says whose stream it is: that account's orders are heard on it.
+    pub(super) fn claim(&mut self, account: &str) {
+        self.world.act(|state, _| state.hub.claim(self.inbox.id, account));
+        self.account = Some(account.to_owned());
+        self.note("claimed");
+    }
+
+    /// Sends a message. What cannot be sent is noticed when next something is to be heard.
+    pub(super) async fn say(&mut self, value: &Value) {
+        if self.socket.send(self.codec.write(value)).await.is_err() {
+            self.inbox.messages.close();
+        }
+    }
+
+    /// Waits for what is heard next.
+    pub(super) async fn hear(&mut self) -> Heard {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
+                message = self.socket.next() => match message {
+                    Some(Ok(message)) if message.is_text() || message.is_binary() => {
+                        return self.codec.read(&message).map_or(Heard::Unreadable, Heard::Said);
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Heard::Over(Ended::Closed),
+                },
+                delivery = self.inbox.messages.recv() => {
+                    let Some(delivery) = delivery else { return Heard::Over(Ended::Closed) };
+                    tokio::select! {
+                        biased;
+                        () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
+                        () = sleep_until(delivery.due) => return Heard::Push(delivery.push),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends it.
+    pub(super) async fn end(mut self, ended: Ended) -> Ended {
+        self.world.act(|state, _| state.hub.leave(self.inbox.id));
+        match ended {
+            Ended::Cut => self.note("cut"),
+            Ended::Closed => {
+                self.note("closed");
+                // The other side may be gone; then there is nobody to tell.
+                self.socket.close(None).await.unwrap_or_default();
+            }
+        }
+        ended
+    }
+
+    /// Returns the venue.
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn note(&self, event: &str) {
+        let note = Note::Stream { stream: self.name.clone(), event: event.to_owned() };
+        self.world.act(|state, now| state.journal.note(now, self.account.as_deref(), note));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn times_are_msgpack_times() {
+        let quote = json!([{"T": "q", "t": "1970-01-01T00:00:01.000000002Z", "ap": 1.5, "S": "t"}]);
+        let Message::Binary(bytes) = Codec::Msgpack.write(&quote) else { panic!("not binary") };
+        let time = [0xc7, 12, 0xff, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1];
+        assert!(bytes.windows(time.len()).any(|window| window == time), "{bytes:x?}");
+        assert_eq!(bytes.first(), Some(&0x91));
+    }
+
+    #[test]
+    fn msgpack_is_read() {
+        let said = rmp_serde::to_vec_named(&json!({"action": "auth", "key": "k"})).unwrap();
+        assert_eq!(Codec::Msgpack.read(&Message::binary(said)), Some(json!({"action": "auth", "key": "k"})));
+        assert_eq!(Codec::Binary.read(&Message::text("{")), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! Where orders meet prices.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rust_decimal::Decimal;
+
+use super::{
+    Book, Execution, FillMode, Kind, Order, OrderId, Refusal, Session, Side, Size, Status, Tif, Trade, What,
+};
+use crate::feed::Quote;
+
+impl Book {
+    pub(super) fn match_all(&mut self, now: DateTime<Utc>) {
+        for id in self.open_ids() {
+            self.match_order(now, id);
+        }
+    }
+
+    pub(super) fn match_symbol(&mut self, now: DateTime<Utc>, symbol: &str) {
+        for id in self.open_ids() {
+            if self.orders.get(&id).is_some_and(|order| order.ticket.symbol == symbol) {
+                self.match_order(now, id);
+            }
+        }
+    }
+
+    /// Trades what of an order trades now.
+    pub(super) fn match_order(&mut self, now: DateTime<Utc>, id: OrderId) {
+        self.match_in(now, id, None);
+    }
+
+    fn match_in(&mut self, now: DateTime<Utc>, id: OrderId, auction: Option<Tif>) {
+        let Some(order) = self.orders.get(&id) else { return };
+        let at_once = matches!(order.ticket.tif, Tif::Ioc | Tif::Fok);
+        if at_once && order.status == Status::Accepted {
+            self.end(now, id, Status::Canceled);
+            return;
+        }
+        if !order.status.is_live() || !self.trades_now(order, auction) {
+            return;
+        }
+        let mode = self.mode_of(&order.ticket.symbol);
+        let quote = self.feed.quote(&order.ticket.symbol);
+        let Some(order) = self.orders.get_mut(&id) else { return };
+        let price = quote.and_then(|quote| price_now(order, &quote));
+        if mode == FillMode::Manual {
+            return;
+        }
+        if let Some(price) = price {
+            let whole = auction.is_some() || order.ticket.tif == Tif::Fok;
+            self.take_part(now, id, price, if whole { FillMode::AtOnce } else { mode });
+        }
+        if at_once && self.orders.get(&id).is_some_and(|order| order.status.is_open()) {
+            self.end(now, id, Status::Canceled);
+        }
+    }
+
+    fn trades_now(&self, order: &Order, auction: Option<Tif>) -> bool {
+        let in_hours = match self.session {
+            Session::Regular => true,
+            Session::Extended => order.ticket.extended_hours,
+            Session::Closed => false,
+        };
+        let in_auction = match order.ticket.tif {
+            Tif::Opg | Tif::Cls => auction == Some(order.ticket.tif),
+            Tif::Day | Tif::Gtc | Tif::Ioc | Tif::Fok => true,
+        };
+        in_hours && in_auction && !self.is_halted(&order.ticket.symbol)
+    }
+
+    fn take_part(&mut self, now: DateTime<Utc>, id: OrderId, price: Decimal, mode: FillMode) {
+        let scale = self.rules.qty_scale;
+        let Some(order) = self.orders.get_mut(&id) else { return };
+        if order.next_part_at.is_some_and(|at| at > now) {
+            return;
+        }
+        if let (None, Size::Notional(amount)) = (order.qty, order.ticket.size) {
+            order.qty = amount.checked_div(price).map(|qty| qty.trunc_with_scale(scale));
+        }
+        let Some(whole) = order.qty.filter(|qty| *qty > Decimal::ZERO) else {
+            self.end(now, id, Status::Rejected);
+            return;
+        };
+        let (parts, every) = match mode {
+            FillMode::Parts { parts, every_ms } => (parts.max(1), TimeDelta::milliseconds(every_ms.into())),
+            FillMode::AtOnce | FillMode::Manual => (1, TimeDelta::zero()),
+        };
+        let lot = if whole.fract().is_zero() { 0 } else { scale };
+        let share = (whole / Decimal::from(parts)).trunc_with_scale(lot);
+        let last = order.parts + 1 >= parts;
+        let qty = if last { order.leaves() } else { share.min(order.leaves()) };
+        order.parts += 1;
+        order.next_part_at = Some(now + every);
+        if qty > Decimal::ZERO {
+            self.trade(now, id, qty, price);
+        } else {
+            // Too small to be cut: the next part is the first.
+            self.take_part(now + every, id, price, mode);
+        }
+    }
+
+    /// Trades a part of an order at a price, whatever the market says.
+    ///
+    /// # Errors
+    ///
+    /// There is no such order, it is not in the market, or less than that is left.
+    pub fn fill(
+        &mut self,
+        now: DateTime<Utc>,
+        id: OrderId,
+        qty: Option<Decimal>,
+        price: Decimal,
+    ) -> Result<(), Refusal> {
+        let scale = self.rules.qty_scale;
+        let order = self.orders.get_mut(&id).ok_or(Refusal::UnknownOrder)?;
+        if !order.status.is_live() {
+            return Err(Refusal::NotOpen(order.status));
+        }
+        if let (None, Size::Notional(amount)) = (order.qty, order.ticket.size) {
+            order.qty = amount.checked_div(price).map(|qty| qty.trunc_with_scale(scale));
+        }
+        let qty = qty.unwrap_or_else(|| order.leaves());
+        if qty <= Decimal::ZERO || qty > order.leaves() || price < Decimal::ZERO {
+            return Err(Refusal::Unfitting);
+        }
+        self.trade(now, id, qty, price);
+        Ok(())
+    }
+
+    fn trade(&mut self, now: DateTime<Utc>, id: OrderId, qty: Decimal, price: Decimal) {
+        let Some(order) = self.orders.get_mut(&id) else { return };
+        let Some(account) = self.accounts.get_mut(&order.ticket.account) else { return };
+        account.trade(&order.ticket.symbol, order.ticket.side, qty, price);
+        order.filled_qty += qty;
+        order.filled_value += qty * price;
+        let number = self.trades.last().map_or(1, |last| last.execution.id + 1);
+        let position_qty = account.qty(&order.ticket.symbol);
+        let execution = Execution { id: number, price, qty, position_qty };
+        let (cum_qty, leaves_qty) = (order.filled_qty, order.leaves());
+        self.trades.push(Trade { at: now, execution, order: id, cum_qty, leaves_qty });
+        if order.leaves().is_zero() {
+            order.status = Status::Filled;
+            order.times.filled = Some(now);
+            order.next_part_at = None;
+            order.cancel_at = None;
+            self.open.remove(&id);
+            self.tell(now, id, What::Fill(execution));
+        } else {
+            if order.status == Status::New {
+                order.status = Status::PartiallyFilled;
+            }
+            self.tell(now, id, What::PartialFill(execution));
+        }
+        self.after_fill(now, id, qty);
+    }
+
+    /// Opens or closes the market. What that ends, ends; what waited for it, trades.
+    pub fn set_session(&mut self, now: DateTime<Utc>, session: Session) {
+        if session == self.session {
+            return;
+        }
+        let closing = self.session == Session::Regular;
+        if closing {
+            self.hold_auction(now, Tif::Cls);
+        }
+        self.session = session;
+        for id in self.open_ids() {
+            let Some(order) = self.orders.get(&id) else { continue };
+            let over = order.status.is_live()
+                && order.ticket.tif == Tif::Day
+                && (session == Session::Closed || (closing && !order.ticket.extended_hours));
+            if over {
+                self.end(now, id, Status::Expired);
+            }
+        }
+        for id in self.open_ids() {
+            let Some(order) = self.orders.get_mut(&id) else { continue };
+            let wakes =
+                session == Session::Regular || (session == Session::Extended && order.ticket.extended_hours);
+            if wakes && order.status == Status::Accepted {
+                order.status = Status::New;
+                self.tell(now, id, What::New);
+            }
+        }
+        if session == Session::Regular {
+            self.hold_auction(now, Tif::Opg);
+        }
+        self.match_all(now);
+    }
+
+    /// Trades the orders that are for this auction only, and ends what is left of them.
+    fn hold_auction(&mut self, now: DateTime<Utc>, auction: Tif) {
+        for id in self.open_ids() {
+            if self.orders.get(&id).is_some_and(|order| order.ticket.tif == auction) {
+                self.match_in(now, id, Some(auction));
+                self.end(now, id, Status::Expired);
+            }
+        }
+    }
+}
+
+/// Wakes an order whose stop is reached, and returns what it trades at now, if it does.
+fn price_now(order: &mut Order, quote: &Quote) -> Option<Decimal> {
+    let side = order.ticket.side;
+    if let Kind::TrailingStop { .. } = order.ticket.kind {
+        let best = order.best.unwrap_or(quote.last);
+        order.best = Some(match side {
+            Side::Buy => best.min(quote.last),
+            Side::Sell => best.max(quote.last),
+        });
+    }
+    if let Some(stop) = order.stop_price() {
+        order.triggered |= match side {
+            Side::Buy => quote.last >= stop,
+            Side::Sell => quote.last <= stop,
+        };
+        if !order.triggered {
+            return None;
+        }
+    }
+    let touch = quote.touch(side);
+    let good = match (order.ticket.kind.limit(), side) {
+        (None, _) => true,
+        (Some(limit), Side::Buy) => touch <= limit,
+        (Some(limit), Side::Sell) => touch >= limit,
+    };
+    good.then_some(touch)
+}
