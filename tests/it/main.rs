@@ -23,6 +23,7 @@ mod metrics;
 mod orders;
 mod panics;
 mod passivation;
+mod protection;
 mod readiness;
 mod risk;
 mod risk_stories;

@@ -51,7 +51,7 @@ impl Clock for TestClock {
 /// The running program. Faults armed in this process happen in it.
 #[derive(Debug)]
 pub(crate) struct TestApp {
-    app: App,
+    pub(crate) app: App,
     dir: TempDir,
     config: Config,
     clock: Arc<dyn Clock>,
@@ -68,6 +68,11 @@ impl TestApp {
         let script = script.clone();
         let between: Between = Box::new(move |brokers| script.before(brokers));
         Self::start_with(|_| {}, Arc::new(SystemClock::new()), Some(between)).await
+    }
+
+    /// Starts with settings changed.
+    pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(change, Arc::new(SystemClock::new()), None).await
     }
 
     /// Starts with other settings, by the test's own clock.
