@@ -285,10 +285,9 @@ impl Book {
     /// Returns an order and its legs as they were when it was taken, until [`Book::take_events`] forgets it.
     #[must_use]
     pub fn as_taken(&self, id: OrderId) -> Option<(&Order, &[Order])> {
-        let taken = self
-            .events
-            .iter()
-            .find(|event| event.order.id == id && matches!(event.what, What::Accepted | What::New))?;
+        let taken = self.events.iter().find(|event| {
+            event.order.id == id && matches!(event.what, What::Accepted | What::Held | What::New)
+        })?;
         Some((&taken.order, &taken.legs))
     }
 
