@@ -356,7 +356,9 @@ impl Book {
     /// Does what was only waiting for time to pass: next parts, late cancels, ends of orders without an end.
     pub fn advance(&mut self, now: DateTime<Utc>) {
         for id in self.open_ids() {
-            let Some(order) = self.orders.get(&id) else { continue };
+            let Some(order) = self.orders.get_mut(&id) else { continue };
+            // What is due waits for a price from now on, not for time.
+            order.next_part_at = order.next_part_at.filter(|at| *at > now);
             if order.cancel_at.is_some_and(|at| at <= now) {
                 self.end(now, id, Status::Canceled);
             } else if order.ticket.tif == Tif::Gtc && now - order.created_at >= self.rules.gtc_for {

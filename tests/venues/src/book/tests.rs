@@ -137,7 +137,17 @@ fn parts_come_one_after_the_other() {
     book.advance(at(201));
     assert_eq!(status(&book, id), Status::Filled);
     assert_eq!(book.next_due(), None);
-    let one = book.place(at(300), ticket(Side::Buy, "1", Kind::Market)).unwrap();
+    let rest = book.place(at(202), ticket(Side::Buy, "3", limit("100"))).unwrap();
+    price(&mut book, 203, "101");
+    book.advance(at(400));
+    assert_eq!(
+        (status(&book, rest), book.next_due()),
+        (Status::PartiallyFilled, None),
+        "no time is its time"
+    );
+    price(&mut book, 401, "100");
+    assert_eq!(book.order(rest).unwrap().filled_qty, d("2"));
+    let one = book.place(at(402), ticket(Side::Buy, "1", Kind::Market)).unwrap();
     assert_eq!(status(&book, one), Status::Filled, "one share has no parts");
 }
 
@@ -558,7 +568,7 @@ proptest! {
         let (mut traded, mut asked) = (BTreeMap::new(), BTreeMap::new());
         let mut now = at(1);
         for step in steps {
-            now += TimeDelta::milliseconds(match step { Step::Wait(ms) => ms.into(), _ => 1 });
+            now += TimeDelta::milliseconds(if let Step::Wait(ms) = step { ms.into() } else { 1 });
             take(&mut book, now, step, &mut ledger);
             check(&mut book, &mut ledger, &mut traded, &mut asked);
             check_families(&book, &asked);
