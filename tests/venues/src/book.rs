@@ -357,15 +357,19 @@ impl Book {
     pub fn advance(&mut self, now: DateTime<Utc>) {
         for id in self.open_ids() {
             let Some(order) = self.orders.get_mut(&id) else { continue };
-            // What is due waits for a price from now on, not for time.
-            order.next_part_at = order.next_part_at.filter(|at| *at > now);
+            let part_is_due = order.next_part_at.is_some_and(|at| at <= now);
+            if part_is_due {
+                // From now on it waits for a price, not for time.
+                order.next_part_at = None;
+            }
             if order.cancel_at.is_some_and(|at| at <= now) {
                 self.end(now, id, Status::Canceled);
             } else if order.ticket.tif == Tif::Gtc && now - order.created_at >= self.rules.gtc_for {
                 self.end(now, id, Status::Expired);
+            } else if part_is_due {
+                self.match_order(now, id);
             }
         }
-        self.match_all(now);
     }
 
     fn open_ids(&self) -> Vec<OrderId> {

@@ -235,7 +235,7 @@ impl Shared {
             let number = state.journal.note(now, facts.account.as_deref(), received);
             let exceeded = allowance.is_some_and(|allowance| allowance.exceeded);
             let fault = if exceeded { None } else { state.faults.decide(&facts, &mut state.rng) };
-            Came { facts, allowance, number, fault }
+            Came { at: now, facts, allowance, number, fault }
         });
         let fault = came.fault.clone().map(|(_, action)| action).unwrap_or_default();
         if let Some((delay_ms, _)) = came.fault {
@@ -249,7 +249,7 @@ impl Shared {
             None
         };
         let outcome = match self.spoil(&fault, acted) {
-            Outcome::Answer(answer) => Outcome::Answer(allowed(answer, came.allowance)),
+            Outcome::Answer(answer) => Outcome::Answer(allowed(answer, came.allowance, came.at)),
             cut @ (Outcome::Reset | Outcome::Silence) => cut,
         };
         self.note(&request, &came, &outcome);
@@ -329,19 +329,27 @@ impl Shared {
 }
 
 struct Came {
+    at: DateTime<Utc>,
     facts: Facts,
     allowance: Option<Allowance>,
     number: u64,
     fault: Option<(u64, Action)>,
 }
 
-fn allowed(answer: Answer, allowance: Option<Allowance>) -> Answer {
-    let Some(allowance) = allowance else { return answer };
-    let remaining = if answer.status == 429 { 0 } else { allowance.remaining };
+/// Adds how the account stands to its limit. A refusal for too many requests says so even where there is none.
+fn allowed(answer: Answer, allowance: Option<Allowance>, now: DateTime<Utc>) -> Answer {
+    let refused = answer.status == 429;
+    let limit = match allowance {
+        Some(allowance) => allowance,
+        None if refused => {
+            Allowance { limit: 200, remaining: 0, reset: now.timestamp() + 60, exceeded: true }
+        }
+        None => return answer,
+    };
     answer
-        .with("x-ratelimit-limit", allowance.limit)
-        .with("x-ratelimit-remaining", remaining)
-        .with("x-ratelimit-reset", allowance.reset)
+        .with("x-ratelimit-limit", limit.limit)
+        .with("x-ratelimit-remaining", if refused { 0 } else { limit.remaining })
+        .with("x-ratelimit-reset", limit.reset)
 }
 
 fn response(shared: &Shared, answer: Answer) -> hyper::Response<Full<Bytes>> {

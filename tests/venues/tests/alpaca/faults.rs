@@ -109,13 +109,16 @@ async fn refusals_say_what_they_are_told_to() {
 #[tokio::test]
 async fn a_429_says_when_to_come_back() {
     let venue = Venue::start().await;
-    venue.fault(Action::Status { status: 429, when: When::Before, retry_after_s: Some(7) });
-    let reply = venue.try_place("a").await.unwrap();
-    reply.refuses(429, 42910000, "rate limit exceeded");
-    assert_eq!(reply.header("retry-after"), Some("7"));
-    assert_eq!(reply.header("x-ratelimit-limit"), Some("200"));
-    assert_eq!(reply.header("x-ratelimit-remaining"), Some("0"));
-    assert!(reply.header("x-ratelimit-reset").unwrap().parse::<i64>().unwrap() > 1_700_000_000);
+    for limit in [Some(200), None] {
+        venue.world().set_rate_limit(limit);
+        venue.fault(Action::Status { status: 429, when: When::Before, retry_after_s: Some(7) });
+        let reply = venue.try_place("a").await.unwrap();
+        reply.refuses(429, 42910000, "rate limit exceeded");
+        assert_eq!(reply.header("retry-after"), Some("7"));
+        assert_eq!(reply.header("x-ratelimit-limit"), Some("200"));
+        assert_eq!(reply.header("x-ratelimit-remaining"), Some("0"));
+        assert!(reply.header("x-ratelimit-reset").unwrap().parse::<i64>().unwrap() > 1_700_000_000);
+    }
 }
 
 #[tokio::test]
