@@ -202,6 +202,7 @@ pub struct Book {
     session: Session,
     halted: BTreeSet<String>,
     cancel_takes: TimeDelta,
+    doomed: bool,
     trades: Vec<Trade>,
     events: Vec<Event>,
     told: u64,
@@ -323,6 +324,11 @@ impl Book {
     /// Sets how long a cancel takes to work; meanwhile the order is on and may fill.
     pub fn set_cancel_takes(&mut self, takes: TimeDelta) {
         self.cancel_takes = takes;
+    }
+
+    /// Makes the book reject orders right after it has taken them, or no longer.
+    pub fn set_doomed(&mut self, doomed: bool) {
+        self.doomed = doomed;
     }
 
     /// Changes a price, and trades what trades at it. Returns none if the symbol has no price even so.

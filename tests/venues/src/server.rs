@@ -244,7 +244,7 @@ impl Shared {
         let acted = if came.allowance.is_some_and(|allowance| allowance.exceeded) {
             Some(self.venue.trouble(&Trouble::RateLimit).with("retry-after", 1))
         } else if fault.acts() {
-            Some(self.act(&request, upgrade, link))
+            Some(self.act(&request, upgrade, link, fault == Action::Reject))
         } else {
             None
         };
@@ -256,10 +256,15 @@ impl Shared {
         outcome
     }
 
-    fn act(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link) -> Answer {
+    fn act(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link, doomed: bool) -> Answer {
         match upgrade {
             Some(upgrade) if self.venue.has_stream(&request.path) => self.open(request, upgrade, link),
-            Some(_) | None => self.world.act(|state, now| self.venue.answer(state, now, request)),
+            Some(_) | None => self.world.act(|state, now| {
+                state.book.set_doomed(doomed);
+                let answer = self.venue.answer(state, now, request);
+                state.book.set_doomed(false);
+                answer
+            }),
         }
     }
 
@@ -287,7 +292,7 @@ impl Shared {
     fn spoil(&self, fault: &Action, acted: Option<Answer>) -> Outcome {
         let told = |trouble: Trouble| self.venue.trouble(&trouble);
         Outcome::Answer(match fault {
-            Action::Pass => acted.unwrap_or_else(|| told(Trouble::Status(500))),
+            Action::Pass | Action::Reject => acted.unwrap_or_else(|| told(Trouble::Status(500))),
             Action::Status { status, retry_after_s, .. } => {
                 let answer = told(if *status == 429 { Trouble::RateLimit } else { Trouble::Status(*status) });
                 match retry_after_s {

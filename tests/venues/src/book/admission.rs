@@ -128,6 +128,9 @@ impl Book {
         self.bring_legs(now, id);
         self.tell(now, id, if waits { What::Accepted } else { What::New });
         self.tell_legs(now, id);
+        if self.doomed {
+            self.end(now, id, Status::Rejected);
+        }
         self.match_order(now, id);
         self.match_legs(now, id);
         Ok(id)

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use venues::account::AccountSpec;
+use venues::book::Status;
 use venues::faults::{Action, Rule, When};
 use venues::world::Options;
 
@@ -104,6 +105,21 @@ async fn refusals_say_what_they_are_told_to() {
     let seen: Vec<_> =
         venue.answers().into_iter().map(|(status, _, fault)| (status.unwrap(), fault)).collect();
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn an_order_that_was_taken_is_rejected_later() {
+    let venue = Venue::start().await;
+    let mut stream = venue.listen().await;
+    venue.fault(Action::Reject);
+    let taken = venue.try_place("doomed").await.unwrap();
+    assert_eq!((taken.status, &taken.json()["status"]), (200, &json!("pending_new")));
+    assert_eq!(stream.update().await.0, "new");
+    assert_eq!(stream.update().await.0, "rejected");
+    let order = venue.world().order("K", "doomed").unwrap();
+    assert_eq!((order.status, order.filled_qty), (Status::Rejected, d("0")));
+    assert_eq!(venue.try_place("next").await.unwrap().status, 200);
+    assert_eq!(venue.world().order("K", "next").unwrap().status, Status::Filled);
 }
 
 #[tokio::test]
