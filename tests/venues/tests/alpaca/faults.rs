@@ -147,6 +147,21 @@ async fn a_delay_only_delays() {
 }
 
 #[tokio::test]
+async fn what_was_asked_is_done_though_nobody_waits() {
+    let venue = Venue::start().await;
+    venue.world().add_fault(Rule::on("POST /v2/orders", Action::Pass).times(1).delayed(150));
+    let heard = raw(&venue, "given up", Duration::from_millis(20)).await.unwrap();
+    assert_eq!(heard, None);
+    assert!(!venue.has("given up"));
+    let start = Instant::now();
+    while !venue.has("given up") {
+        assert!(start.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(venue.answers(), [(Some(200), None, true)]);
+}
+
+#[tokio::test]
 async fn rules_apply_to_what_they_name() {
     let venue = Venue::start().await;
     venue.world().add_account(AccountSpec::new("K2", "S2", d("1000")));
