@@ -31,6 +31,10 @@ const HOURS: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_secs(5);
 /// How long after one answer the feed gives the next.
 const PACE: Duration = Duration::from_millis(100);
+/// How often they are asked for while nothing is traded.
+const POLL_CLOSED: Duration = Duration::from_secs(60);
+/// How long a streamed price may stay the same before it is asked for.
+const SILENT: TimeDelta = TimeDelta::seconds(20);
 /// How long newly watched symbols are collected before they are asked for.
 const GATHER: Duration = Duration::from_millis(500);
 /// Symbols of one request.
@@ -204,11 +208,23 @@ impl AlpacaMarket {
         }
     }
 
+    /// Returns whose prices are not streamed, or have not changed for a while.
     fn to_poll(&self) -> Vec<Symbol> {
+        let now = self.clock.now();
         let board = self.read();
-        let is_silent =
-            |symbol: &&Symbol| !board.streamed.contains(*symbol) || !board.quotes.contains_key(*symbol);
+        let is_silent = |symbol: &&Symbol| {
+            let quote = board.quotes.get(*symbol);
+            !board.streamed.contains(*symbol) || quote.is_none_or(|quote| now - quote.at > SILENT)
+        };
         board.watched.keys().filter(is_silent).copied().collect()
+    }
+
+    /// Returns how long to wait before prices are asked for again: longer while nothing is traded.
+    fn pace(&self) -> Duration {
+        match self.read().hours.status(self.clock.now()) {
+            MarketStatus::Open | MarketStatus::Extended { .. } | MarketStatus::Halted => POLL,
+            MarketStatus::Closed { .. } => POLL_CLOSED,
+        }
     }
 
     /// Takes the best prices.
@@ -349,6 +365,8 @@ impl Market for AlpacaMarket {
 
 /// Asks for the latest best prices of symbols; a symbol that nobody buys or sells has no answer.
 ///
+/// They hold at the time of the answer, however long nothing has changed them.
+///
 /// # Errors
 /// See [`BrokerError`].
 pub async fn latest(session: &Session, symbols: &[Symbol]) -> Result<Vec<Quote>, BrokerError> {
@@ -363,9 +381,11 @@ pub async fn latest(session: &Session, symbols: &[Symbol]) -> Result<Vec<Quote>,
         session.get(Service::Data, "/v2/stocks/quotes/latest", &query, Urgency::Normal).await?;
     let quotes = found.map(|found| found.quotes).unwrap_or_default();
     let trades = last_trades(session, &quotes).await;
+    let now = session.clock().now();
     let quote = |symbol: &Symbol| {
         let last = trades.get(symbol.as_str()).and_then(|trade| Price::new(trade.p.0).ok());
-        map::quote(*symbol, quotes.get(symbol.as_str())?, last)
+        let quote = map::quote(*symbol, quotes.get(symbol.as_str())?, last)?;
+        Some(Quote { at: now, ..quote })
     };
     Ok(shares.into_iter().filter_map(quote).collect())
 }
@@ -418,9 +438,10 @@ async fn poll(market: Weak<AlpacaMarket>, mut wanted: watch::Receiver<()>) {
         let Some(held) = market.upgrade() else { return };
         wanted.mark_unchanged();
         held.ask().await;
+        let pace = held.pace();
         drop(held);
         // A symbol that is newly watched does not wait for the next round; a crowd of them waits for one.
-        if timeout(POLL, wanted.changed()).await.is_ok() {
+        if timeout(pace, wanted.changed()).await.is_ok() {
             sleep(GATHER).await;
         }
     }
