@@ -479,3 +479,6 @@ impl Feed for Prices {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
