@@ -48,6 +48,8 @@ pub enum Action {
     },
     /// A 200 is answered, after acting, whose body nobody can read.
     Garble,
+    /// It is taken and answered well, and the order it placed is then rejected before it trades.
+    Reject,
     /// It is refused as if its order's name had been used before.
     Duplicate,
     /// It is refused in these words, before acting.
@@ -78,7 +80,7 @@ impl Action {
     #[must_use]
     pub fn acts(&self) -> bool {
         match self {
-            Self::Pass | Self::Garble => true,
+            Self::Pass | Self::Garble | Self::Reject => true,
             Self::Status { when, .. } | Self::Reset { when } | Self::Silence { when } => *when == When::After,
             Self::Duplicate | Self::Refuse { .. } => false,
         }

@@ -235,7 +235,7 @@ impl Shared {
             let number = state.journal.note(now, facts.account.as_deref(), received);
             let exceeded = allowance.is_some_and(|allowance| allowance.exceeded);
             let fault = if exceeded { None } else { state.faults.decide(&facts, &mut state.rng) };
-            Came { facts, allowance, number, fault }
+            Came { at: now, facts, allowance, number, fault }
         });
         let fault = came.fault.clone().map(|(_, action)| action).unwrap_or_default();
         if let Some((delay_ms, _)) = came.fault {
@@ -244,22 +244,27 @@ impl Shared {
         let acted = if came.allowance.is_some_and(|allowance| allowance.exceeded) {
             Some(self.venue.trouble(&Trouble::RateLimit).with("retry-after", 1))
         } else if fault.acts() {
-            Some(self.act(&request, upgrade, link))
+            Some(self.act(&request, upgrade, link, fault == Action::Reject))
         } else {
             None
         };
         let outcome = match self.spoil(&fault, acted) {
-            Outcome::Answer(answer) => Outcome::Answer(allowed(answer, came.allowance)),
+            Outcome::Answer(answer) => Outcome::Answer(allowed(answer, came.allowance, came.at)),
             cut @ (Outcome::Reset | Outcome::Silence) => cut,
         };
         self.note(&request, &came, &outcome);
         outcome
     }
 
-    fn act(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link) -> Answer {
+    fn act(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link, doomed: bool) -> Answer {
         match upgrade {
             Some(upgrade) if self.venue.has_stream(&request.path) => self.open(request, upgrade, link),
-            Some(_) | None => self.world.act(|state, now| self.venue.answer(state, now, request)),
+            Some(_) | None => self.world.act(|state, now| {
+                state.book.set_doomed(doomed);
+                let answer = self.venue.answer(state, now, request);
+                state.book.set_doomed(false);
+                answer
+            }),
         }
     }
 
@@ -287,7 +292,7 @@ impl Shared {
     fn spoil(&self, fault: &Action, acted: Option<Answer>) -> Outcome {
         let told = |trouble: Trouble| self.venue.trouble(&trouble);
         Outcome::Answer(match fault {
-            Action::Pass => acted.unwrap_or_else(|| told(Trouble::Status(500))),
+            Action::Pass | Action::Reject => acted.unwrap_or_else(|| told(Trouble::Status(500))),
             Action::Status { status, retry_after_s, .. } => {
                 let answer = told(if *status == 429 { Trouble::RateLimit } else { Trouble::Status(*status) });
                 match retry_after_s {
@@ -329,19 +334,27 @@ impl Shared {
 }
 
 struct Came {
+    at: DateTime<Utc>,
     facts: Facts,
     allowance: Option<Allowance>,
     number: u64,
     fault: Option<(u64, Action)>,
 }
 
-fn allowed(answer: Answer, allowance: Option<Allowance>) -> Answer {
-    let Some(allowance) = allowance else { return answer };
-    let remaining = if answer.status == 429 { 0 } else { allowance.remaining };
+/// Adds how the account stands to its limit. A refusal for too many requests says so even where there is none.
+fn allowed(answer: Answer, allowance: Option<Allowance>, now: DateTime<Utc>) -> Answer {
+    let refused = answer.status == 429;
+    let limit = match allowance {
+        Some(allowance) => allowance,
+        None if refused => {
+            Allowance { limit: 200, remaining: 0, reset: now.timestamp() + 60, exceeded: true }
+        }
+        None => return answer,
+    };
     answer
-        .with("x-ratelimit-limit", allowance.limit)
-        .with("x-ratelimit-remaining", remaining)
-        .with("x-ratelimit-reset", allowance.reset)
+        .with("x-ratelimit-limit", limit.limit)
+        .with("x-ratelimit-remaining", if refused { 0 } else { limit.remaining })
+        .with("x-ratelimit-reset", limit.reset)
 }
 
 fn response(shared: &Shared, answer: Answer) -> hyper::Response<Full<Bytes>> {
