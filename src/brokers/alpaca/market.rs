@@ -77,6 +77,8 @@ struct Board {
     asked: u64,
     /// Whose prices are streamed now.
     streamed: BTreeSet<Symbol>,
+    /// Who has been streamed since a moment ago: what changed just before was not told.
+    unsure: BTreeSet<Symbol>,
 }
 
 impl AlpacaMarket {
@@ -190,15 +192,28 @@ impl AlpacaMarket {
 
     /// Notes whose prices are streamed; all others are asked for.
     pub(super) fn set_streamed(&self, symbols: BTreeSet<Symbol>) {
-        self.write().streamed = symbols;
+        let mut board = self.write();
+        let new: BTreeSet<_> = symbols.difference(&board.streamed).copied().collect();
+        let is_unsure = !new.is_empty();
+        board.unsure = board.unsure.intersection(&symbols).copied().chain(new).collect();
+        board.streamed = symbols;
+        drop(board);
+        if is_unsure {
+            self.wanted.send_replace(());
+        }
     }
 
     /// Asks once for the prices that are watched and not streamed.
     async fn ask(&self) {
         let Some(session) = self.session() else { return };
         for chunk in self.to_poll().chunks(CHUNK) {
+            let unsure = self.read().unsure.clone();
             match latest(&session, chunk).await {
-                Ok(quotes) => quotes.into_iter().for_each(|quote| self.answered(quote)),
+                Ok(quotes) => {
+                    for quote in quotes {
+                        self.answered(quote, unsure.contains(&quote.symbol));
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(broker = NAME, %error, "prices are not known");
                     self.judge(&error);
@@ -214,7 +229,8 @@ impl AlpacaMarket {
         let board = self.read();
         let is_silent = |symbol: &&Symbol| {
             let quote = board.quotes.get(*symbol);
-            !board.streamed.contains(*symbol) || quote.is_none_or(|quote| now - quote.at > SILENT)
+            let is_streamed = board.streamed.contains(*symbol) && !board.unsure.contains(*symbol);
+            !is_streamed || quote.is_none_or(|quote| now - quote.at > SILENT)
         };
         board.watched.keys().filter(is_silent).copied().collect()
     }
@@ -230,6 +246,7 @@ impl AlpacaMarket {
     /// Takes the best prices.
     pub(super) fn show(&self, symbol: Symbol, best: &wire::BestPrices) {
         let mut board = self.write();
+        board.unsure.remove(&symbol);
         let last = board.trades.get(&symbol).copied();
         if let Some(quote) = map::quote(symbol, best, last) {
             board.show(quote);
@@ -242,6 +259,7 @@ impl AlpacaMarket {
     pub(super) fn traded(&self, symbol: Symbol, price: Price, at: DateTime<Utc>) {
         let mut board = self.write();
         board.halted.remove(&symbol);
+        board.unsure.remove(&symbol);
         board.trades.insert(symbol, price);
         let before = board.quotes.get(&symbol).copied();
         let zero = Percent::new(Decimal::ZERO);
@@ -254,11 +272,16 @@ impl AlpacaMarket {
         self.fresh.notify_one();
     }
 
-    /// Takes a quote that was asked for.
-    pub(super) fn answered(&self, quote: Quote) {
-        let is_newer = self.read().quotes.get(&quote.symbol).is_none_or(|known| known.at <= quote.at);
+    /// Takes a quote that was asked for; `sure` says that its symbol was streamed already when it was.
+    fn answered(&self, quote: Quote, sure: bool) {
+        let mut board = self.write();
+        if sure {
+            board.unsure.remove(&quote.symbol);
+        }
+        let is_newer = board.quotes.get(&quote.symbol).is_none_or(|known| known.at <= quote.at);
         if is_newer {
-            self.write().show(quote);
+            board.show(quote);
+            drop(board);
             self.fresh.notify_one();
         }
     }
@@ -365,7 +388,7 @@ impl Market for AlpacaMarket {
 
 /// Asks for the latest best prices of symbols; a symbol that nobody buys or sells has no answer.
 ///
-/// They hold at the time of the answer, however long nothing has changed them.
+/// They hold when they are asked for, however long nothing has changed them.
 ///
 /// # Errors
 /// See [`BrokerError`].
@@ -377,11 +400,11 @@ pub async fn latest(session: &Session, symbols: &[Symbol]) -> Result<Vec<Quote>,
     let names: Vec<_> = shares.iter().map(|symbol| symbol.as_str()).collect();
     let names = names.join(",");
     let query = [("symbols", names.as_str()), ("feed", session.hosts().feed.as_str())];
+    let now = session.clock().now();
     let found: Option<wire::LatestQuotes> =
         session.get(Service::Data, "/v2/stocks/quotes/latest", &query, Urgency::Normal).await?;
     let quotes = found.map(|found| found.quotes).unwrap_or_default();
     let trades = last_trades(session, &quotes).await;
-    let now = session.clock().now();
     let quote = |symbol: &Symbol| {
         let last = trades.get(symbol.as_str()).and_then(|trade| Price::new(trade.p.0).ok());
         let quote = map::quote(*symbol, quotes.get(symbol.as_str())?, last)?;

@@ -100,6 +100,11 @@ fn the_symbols_asked_for_last_are_streamed_and_the_rest_are_asked_for() {
     for symbol in &streamed {
         market.traded(*symbol, price("10"), clock.now());
     }
+    market.set_streamed(streamed.clone());
+    assert_eq!(market.to_poll().len(), 40, "what changed just before they were streamed was not told");
+    for symbol in &streamed {
+        market.traded(*symbol, price("11"), clock.now());
+    }
     market.set_streamed(streamed);
     assert_eq!(market.to_poll(), (1..=10).map(name).collect::<Vec<_>>());
     // What has not changed for a while is asked for, too.
@@ -130,8 +135,8 @@ fn an_answer_older_than_what_is_known_changes_nothing() {
     let (clock, market) = market();
     market.traded(aapl(), price("190"), clock.now());
     let quote = market.quote(aapl()).unwrap();
-    market.answered(Quote { price: price("180"), at: clock.now() - TimeDelta::seconds(1), ..quote });
+    market.answered(Quote { price: price("180"), at: clock.now() - TimeDelta::seconds(1), ..quote }, true);
     assert_eq!(market.quote(aapl()).unwrap().price, price("190"));
-    market.answered(Quote { price: price("181"), at: clock.now() + TimeDelta::seconds(1), ..quote });
+    market.answered(Quote { price: price("181"), at: clock.now() + TimeDelta::seconds(1), ..quote }, true);
     assert_eq!(market.quote(aapl()).unwrap().price, price("181"));
 }
