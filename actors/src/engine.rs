@@ -5,13 +5,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent, call_t};
+use tokio::sync::oneshot;
 
 use crate::arrival::{Delivered, Delivery, Refused};
 use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
 use crate::domain::ids::{ClientOrderId, UserId};
+use crate::domain::protection::Protection;
 use crate::domain::restart::backoff;
 use crate::domain::risk::Limits;
 use crate::domain::stages::Stamp;
+use crate::execution::{Change, Key};
 use crate::hub::{Attached, Hub, HubArgs, HubMsg};
 use crate::kill_switch::KillSwitch;
 use crate::ledger::Ledger;
@@ -25,6 +28,12 @@ use crate::quote_feed::{QuoteFeed, QuoteFeedArgs, QuoteFeedMsg};
 use crate::router::{Router, RouterArgs, RouterMsg};
 use crate::user::Command;
 use crate::views::Views;
+
+/// Waits for Execution's answer to a command that the user's actor passed on.
+async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Refused> {
+    let patience = Duration::from_millis(ANSWER_MS);
+    tokio::time::timeout(patience, answer).await.ok().and_then(Result::ok).ok_or(Refused::Unanswered)
+}
 
 /// How long an edge waits for an answer; TradingView gives up after three seconds.
 const ANSWER_MS: u64 = 2_700;
@@ -252,6 +261,33 @@ impl Engine {
     /// See [`Refused`].
     pub async fn cancel(&self, user: UserId, order: ClientOrderId, reason: String) -> Result<(), Refused> {
         self.command(user, Command::Cancel { order, reason }).await
+    }
+
+    /// Changes an order that waits; `false`: it does not wait any more.
+    ///
+    /// # Errors
+    /// See [`Refused`]; whether it was changed is not known then.
+    pub async fn amend(&self, user: UserId, order: ClientOrderId, change: Change) -> Result<bool, Refused> {
+        let (reply, changed) = oneshot::channel();
+        self.command(user, Command::Amend { order, change, reply: reply.into() }).await?;
+        answered(changed).await
+    }
+
+    /// Changes what protects a position.
+    ///
+    /// # Errors
+    /// See [`Refused`]; whether it was changed is not known then.
+    pub async fn protect(
+        &self,
+        user: UserId,
+        position: Key,
+        protection: Protection,
+        reason: String,
+    ) -> Result<(), Refused> {
+        let (reply, changed) = oneshot::channel();
+        let protection = Box::new(protection);
+        self.command(user, Command::Protect { position, protection, reason, reply: reply.into() }).await?;
+        answered(changed).await
     }
 
     /// Stops (`Some(reason)`) or resumes trading of one user. Stopping cancels the open entries.

@@ -96,7 +96,7 @@ pub enum ExecutionMsg {
     /// A stop that we trail has moved.
     Trailed(Key, Price),
     /// What protects a position is to be another from now on.
-    Protect(Key, Box<Protection>, String),
+    Protect(Key, Box<Protection>, String, RpcReplyPort<()>),
     /// Look at a position's exits again.
     Tend(Key),
     /// What the broker says it has.
@@ -255,8 +255,12 @@ impl ExecutionState {
             ExecutionMsg::Rechecked(order, outcome) => Box::pin(self.rechecked(order, *outcome)).await,
             ExecutionMsg::Reached(key, level, price) => Box::pin(self.reached(key, level, price)).await,
             ExecutionMsg::Trailed(key, stop) => Box::pin(self.trailed(key, stop)).await,
-            ExecutionMsg::Protect(key, protection, why) => {
-                Box::pin(self.set_protection(key, Some(*protection), why)).await
+            ExecutionMsg::Protect(key, protection, why, done) => {
+                Box::pin(self.set_protection(key, Some(*protection), why)).await?;
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waited for the change of a protection");
+                }
+                Ok(())
             }
             ExecutionMsg::Tend(key) => {
                 self.due.insert(key);

@@ -15,12 +15,13 @@ use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
 use crate::domain::ids::{ClientOrderId, ConnectionId, UserId};
 use crate::domain::intent::Intent;
 use crate::domain::portfolio::Balance;
+use crate::domain::protection::Protection;
 use crate::domain::restart::{Failures, Verdict};
 use crate::domain::risk::{Denial, DenialCode, Limits};
 use crate::domain::stages::Stamp;
 use crate::domain::user::UserState;
 use crate::engine::Shared;
-use crate::execution::ExecutionMsg;
+use crate::execution::{Change, ExecutionMsg, Key};
 use crate::fault;
 use crate::ports::journal::{CommitError, Journal};
 use crate::risk::RiskMsg;
@@ -39,6 +40,26 @@ pub enum Command {
         order: ClientOrderId,
         /// Why.
         reason: String,
+    },
+    /// Change an order that waits; answered whether it still did.
+    Amend {
+        /// Which.
+        order: ClientOrderId,
+        /// To what.
+        change: Change,
+        /// Gets the answer.
+        reply: RpcReplyPort<bool>,
+    },
+    /// Change what protects a position; answered once that is recorded.
+    Protect {
+        /// Which position.
+        position: Key,
+        /// What protects it from now on.
+        protection: Box<Protection>,
+        /// Why.
+        reason: String,
+        /// Gets the answer.
+        reply: RpcReplyPort<()>,
     },
     /// Stop trading (`halt`: why) or resume it.
     Switch {
@@ -368,6 +389,14 @@ impl State {
         let (event, caller) = match command {
             Command::Cancel { order, reason } => {
                 self.family.tell_execution(ExecutionMsg::Cancel(order, reason));
+                return Ok(());
+            }
+            Command::Amend { order, change, reply } => {
+                self.family.tell_execution(ExecutionMsg::Amend(order, change, reply));
+                return Ok(());
+            }
+            Command::Protect { position, protection, reason, reply } => {
+                self.family.tell_execution(ExecutionMsg::Protect(position, protection, reason, reply));
                 return Ok(());
             }
             Command::Switch { halt: Some(reason), by, caller } => {

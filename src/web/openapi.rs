@@ -15,7 +15,7 @@ use utoipa::{OpenApi as _, ToSchema};
 use super::guard::Access;
 use super::problem::{FieldError, ProblemBody};
 use super::router::{ROUTES, Route, Verb};
-use super::routes::{admin, health, me, risk, sources, switch, tokens, trades, webhook};
+use super::routes::{admin, health, me, positions, risk, sources, switch, tokens, trades, webhook};
 use super::wire;
 
 /// Names the pages of lists as clients see them.
@@ -75,6 +75,9 @@ mod pages {
     webhook::AlertBody,
     webhook::DeliveredBody,
     trades::NewTrade,
+    trades::TradeChange,
+    positions::NewProtection,
+    positions::Leave,
     risk::Risk,
     risk::LimitsChange,
     switch::KillSwitch<'static>,

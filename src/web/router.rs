@@ -15,8 +15,8 @@ use super::guard::{self, Access};
 use super::idempotency::Turn;
 use super::problem::Problem;
 use super::routes::{
-    admin, brokers, health, login, me, pages, portfolio, risk, signals, sources, switch, tokens, trades,
-    webhook,
+    admin, brokers, health, login, me, pages, portfolio, positions, risk, signals, sources, switch, tokens,
+    trades, webhook,
 };
 use super::server::Arrived;
 use super::{body, socket};
@@ -76,9 +76,12 @@ routes! {
     Get    "/api/v1/trades"                    Read     trades::list()                  => 200 TradePage,      "Lists trades, newest first.";
     Post   "/api/v1/trades"                    Trade    trades::place(NewTrade)         => 201 Trade,          "Places an order by hand, through the same rules as any signal.";
     Get    "/api/v1/trades/{id}"               Read     trades::show()                  => 200 TradeDetail,    "Shows a trade with its decision, its stages and its history.";
+    Put    "/api/v1/trades/{id}"               Trade    trades::amend(TradeChange)      => 200 Trade,          "Changes an order that is still queued.";
     Post   "/api/v1/trades/{id}/cancel"        Trade    trades::cancel()                => 202 Trade,          "Asks the broker to cancel an open order.";
     Get    "/api/v1/portfolio"                 Read     portfolio::show()               => 200 PortfolioUpdate, "Shows cash, equity, profit and positions.";
-    Get    "/api/v1/positions"                 Read     portfolio::positions()          => 200 PositionPage,   "Lists open positions.";
+    Get    "/api/v1/positions"                 Read     positions::list()               => 200 PositionPage,   "Lists open positions.";
+    Put    "/api/v1/positions/{symbol}"        Trade    positions::protect(NewProtection) => 200 Position,     "Changes the stop and the targets of a position.";
+    Post   "/api/v1/positions/{symbol}/close"  Trade    positions::close(Leave)         => 201 Trade,          "Leaves a position, or a part of it, at the market.";
     Get    "/api/v1/risk"                      Read     risk::show()                    => 200 Risk,           "Shows the limits and how much of them is used.";
     Put    "/api/v1/risk"                      Manage   risk::change(LimitsChange)      => 200 Risk,           "Changes limits; those not named stay.";
     Get    "/api/v1/kill-switch"               Read     switch::show()                  => 200 KillSwitch,     "Shows whether new orders are taken.";

@@ -8,6 +8,7 @@ pub(super) mod me;
 mod near;
 pub(super) mod pages;
 pub(super) mod portfolio;
+pub(super) mod positions;
 pub(super) mod risk;
 pub(super) mod signals;
 pub(super) mod sources;

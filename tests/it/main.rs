@@ -24,6 +24,7 @@ mod metrics;
 mod orders;
 mod panics;
 mod passivation;
+mod protection;
 mod readiness;
 mod risk;
 mod shutdown;

@@ -2,7 +2,7 @@
 
 use crate::web::call::{Answer, Call, ok};
 use crate::web::problem::Problem;
-use crate::web::wire::{Page, Portfolio, PortfolioUpdate, Position};
+use crate::web::wire::{Portfolio, PortfolioUpdate, Position};
 
 /// Shows the portfolio with its positions.
 pub(crate) async fn show(call: Call) -> Result<Answer, Problem> {
@@ -10,10 +10,4 @@ pub(crate) async fn show(call: Call) -> Result<Answer, Problem> {
     let engine = call.engine()?;
     let portfolio = Portfolio::now(&account, engine.market(), engine.clock().now());
     ok(&PortfolioUpdate { portfolio, positions: Position::all(&account, engine.market()) })
-}
-
-/// Lists the open positions.
-pub(crate) async fn positions(call: Call) -> Result<Answer, Problem> {
-    let account = call.account().await?;
-    ok(&Page::whole(Position::all(&account, call.engine()?.market())))
 }

@@ -7,10 +7,11 @@ use trade_actors::arrival::Delivery;
 use trade_actors::domain::ids::{ClientOrderId, SignalId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{AmountError, Percent, Price, Quantity};
-use trade_actors::domain::order::Order;
+use trade_actors::domain::order::{Order, OrderStatus};
 use trade_actors::domain::signal::{Action, DeliveryKey, Instruction, Level, OrderKind, Origin, Trail};
 use trade_actors::domain::user::UserState;
 use trade_actors::engine::Engine;
+use trade_actors::execution::Change;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
@@ -132,9 +133,86 @@ pub(crate) async fn cancel(call: Call) -> Result<Answer, Problem> {
     json(StatusCode::ACCEPTED, &Trade::of(&order))
 }
 
+/// What is changed about a queued order; what is absent stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TradeChange {
+    /// How much.
+    #[schema(value_type = Option<String>)]
+    quantity: Option<Number>,
+    /// Worst price, for an order that has one.
+    #[schema(value_type = Option<String>)]
+    limit_price: Option<Number>,
+    /// Price that wakes the order, for one that has it.
+    #[schema(value_type = Option<String>)]
+    stop_price: Option<Number>,
+}
+
+/// Changes an order that waits for its market; it passes the rules again when it goes out.
+pub(crate) async fn amend(call: Call) -> Result<Answer, Problem> {
+    let change: TradeChange = call.json()?;
+    let order = own_order(&call).await?;
+    let too_late = || {
+        let detail = format!(
+            "only a queued order can be changed, and this one is {}; nothing was changed",
+            Trade::of(&order).status
+        );
+        Problem::new(StatusCode::CONFLICT, "ORDER_NOT_QUEUED", detail)
+    };
+    if order.status != OrderStatus::Queued {
+        return Err(too_late());
+    }
+    let change = change.applied_to(&order)?;
+    let (engine, user, id) = (call.engine()?, call.user()?, order.ticket.id);
+    if !engine.amend(user, id, change).await? {
+        return Err(too_late());
+    }
+    engine.views().settled().await?;
+    let order = engine.views().order(id)?.unwrap_or(order);
+    ok(&Trade::of(&order))
+}
+
+impl TradeChange {
+    fn applied_to(self, order: &Order) -> Result<Change, Problem> {
+        let quantity = match self.quantity {
+            Some(quantity) => amount("/quantity", quantity, Quantity::new)?,
+            None => order.ticket.quantity,
+        };
+        let (new_limit, new_trigger) =
+            (price("/limit_price", self.limit_price)?, price("/stop_price", self.stop_price)?);
+        let mut kind = order.ticket.kind;
+        match &mut kind {
+            OrderKind::Limit { limit } => *limit = new_limit.unwrap_or(*limit),
+            OrderKind::Stop { trigger } => *trigger = new_trigger.unwrap_or(*trigger),
+            OrderKind::StopLimit { trigger, limit } => {
+                *limit = new_limit.unwrap_or(*limit);
+                *trigger = new_trigger.unwrap_or(*trigger);
+            }
+            OrderKind::Market | OrderKind::TrailingStop { .. } | OrderKind::Oco { .. } => {}
+        }
+        for (pointer, said, taken) in
+            [("/limit_price", new_limit, kind.limit()), ("/stop_price", new_trigger, kind.trigger())]
+        {
+            if said.is_some() && said != taken {
+                let name = pointer.trim_start_matches('/');
+                let detail = format!("an order of this type has no {name}; nothing was changed");
+                return Err(Problem::invalid(pointer, detail));
+            }
+        }
+        Ok(Change { quantity, kind })
+    }
+}
+
 /// Places an order by hand.
 pub(crate) async fn place(call: Call) -> Result<Answer, Problem> {
-    let answer = deliver(&call).await;
+    let answer = match call.json::<NewTrade>().and_then(|order| order.instruction()) {
+        Ok(instruction) => deliver(&call, instruction).await,
+        Err(problem) => Err(problem),
+    };
+    counted(&call, answer)
+}
+
+fn counted(call: &Call, answer: Result<Answer, Problem>) -> Result<Answer, Problem> {
     let outcome = match &answer {
         Ok(answer) if answer.status() == StatusCode::OK => Outcome::Duplicate,
         Ok(_) => Outcome::Accepted,
@@ -145,11 +223,10 @@ pub(crate) async fn place(call: Call) -> Result<Answer, Problem> {
     answer
 }
 
-async fn deliver(call: &Call) -> Result<Answer, Problem> {
+/// Takes an order that a person gave, as a signal of their own.
+pub(super) async fn deliver(call: &Call, instruction: Instruction) -> Result<Answer, Problem> {
     let engine = call.engine()?;
     let (received_at, received) = (engine.clock().now(), engine.clock().stamp());
-    let order: NewTrade = call.json()?;
-    let instruction = order.instruction()?;
     if engine.market().instrument(instruction.symbol).is_none() {
         let detail = not_traded(instruction.symbol, engine.market());
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, INVALID_SYMBOL, detail).at("/symbol"));

@@ -6,9 +6,11 @@ use serde::Serialize;
 use trade_actors::domain::money::Price;
 use trade_actors::domain::portfolio::{self, Summary};
 use trade_actors::domain::position;
+use trade_actors::domain::signal::Trail;
 use trade_actors::domain::user::UserState;
 use trade_actors::ports::market::Market;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::moment;
 
@@ -60,6 +62,50 @@ pub(crate) struct Position<'a> {
     pub(crate) realized_pnl: Decimal,
     /// When it was opened.
     pub(crate) opened_at: DateTime<Utc>,
+    /// What protects it, where that is told.
+    #[serde(flatten)]
+    pub(crate) guard: Option<Guard<'a>>,
+}
+
+/// What protects a position.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Guard<'a> {
+    /// At which broker it is held.
+    pub(crate) broker: &'a str,
+    /// The account's id.
+    pub(crate) connection_id: Uuid,
+    /// Price at which it is left with a loss.
+    pub(crate) stop_loss: Option<Decimal>,
+    /// How far the stop follows the best price, in the account's currency.
+    pub(crate) trail_amount: Option<Decimal>,
+    /// The same in per cent.
+    pub(crate) trail_percent: Option<Decimal>,
+    /// Prices at which equal parts are left with a profit.
+    pub(crate) take_profits: Vec<Decimal>,
+    /// Why it is being closed, if it is.
+    pub(crate) closing: Option<&'a str>,
+}
+
+impl<'a> Guard<'a> {
+    fn of(held: &position::Position, user: &'a UserState) -> Self {
+        let protection = user.protection(held.connection, held.symbol);
+        let known = user.connections.iter().find(|known| known.id == held.connection);
+        let (trail_amount, trail_percent) = match protection.and_then(|protection| protection.trail) {
+            Some(Trail::Amount(far)) => (Some(far.get().normalize()), None),
+            Some(Trail::Percent(far)) => (None, Some(far.get().normalize())),
+            None => (None, None),
+        };
+        let targets = protection.map(|protection| protection.targets.as_slice()).unwrap_or_default();
+        Self {
+            broker: known.map_or("", |known| known.broker.as_str()),
+            connection_id: held.connection.uuid(),
+            stop_loss: protection.and_then(|protection| protection.stop).map(|price| price.get().normalize()),
+            trail_amount,
+            trail_percent,
+            take_profits: targets.iter().map(|target| target.price.get().normalize()).collect(),
+            closing: protection.and_then(|protection| protection.leave.as_deref()),
+        }
+    }
 }
 
 /// The portfolio with its positions.
@@ -132,14 +178,21 @@ impl<'a> Position<'a> {
                 .map(|share| share.saturating_mul(Decimal::ONE_HUNDRED).round_dp(4).normalize()),
             realized_pnl: held.realized.get().normalize(),
             opened_at: moment(held.opened_at),
+            guard: None,
         }
+    }
+
+    /// Words a position with what protects it.
+    #[must_use]
+    pub(crate) fn with(held: &'a position::Position, price: Option<Price>, user: &'a UserState) -> Self {
+        Self { guard: Some(Guard::of(held, user)), ..Self::of(held, price) }
     }
 
     /// Words a user's open positions at the latest prices.
     #[must_use]
     pub(crate) fn all(user: &'a UserState, market: &dyn Market) -> Vec<Self> {
         let price = |symbol| market.quote(symbol).map(|quote| quote.price);
-        user.positions.iter().map(|held| Self::of(held, price(held.symbol))).collect()
+        user.positions.iter().map(|held| Self::with(held, price(held.symbol), user)).collect()
     }
 }
 

@@ -18,8 +18,11 @@ use super::moment;
 pub(crate) struct Trade<'a> {
     /// Its id; also the client order id.
     pub(crate) id: Uuid,
-    /// The signal that asked for it.
-    pub(crate) signal_id: Uuid,
+    /// The signal that asked for it; absent for a stop, a target or an exit, which follow from a position.
+    pub(crate) signal_id: Option<Uuid>,
+    /// The signal that opened the position, where the order protects or leaves one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) position_signal_id: Option<Uuid>,
     /// The id told to the broker.
     pub(crate) client_order_id: Uuid,
     /// In what.
@@ -28,7 +31,7 @@ pub(crate) struct Trade<'a> {
     /// `buy` or `sell`.
     #[schema(example = "buy")]
     pub(crate) side: &'static str,
-    /// `market`, `limit`, `stop`, `stop_limit` or `trailing_stop`.
+    /// `market`, `limit`, `stop`, `stop_limit`, `trailing_stop` or `oco` (a target and a stop, of which one happens).
     #[schema(example = "market")]
     pub(crate) order_type: &'static str,
     /// How much was ordered, after the risk rules.
@@ -39,6 +42,13 @@ pub(crate) struct Trade<'a> {
     pub(crate) limit_price: Option<Decimal>,
     /// Price that wakes the order, if one was set.
     pub(crate) stop_price: Option<Decimal>,
+    /// `day`, `gtc`, `ioc` or `fok`.
+    pub(crate) time_in_force: &'static str,
+    /// `signal`, `protection` (a stop or target of a position) or `exit` (a level was reached, or a limit).
+    #[schema(example = "signal")]
+    pub(crate) purpose: &'static str,
+    /// When a queued order is looked at again, as far as that is known.
+    pub(crate) queued_until: Option<DateTime<Utc>>,
     /// Average price of what is done.
     pub(crate) average_price: Option<Decimal>,
     /// `pending`, `queued`, `submitted`, `partial_fill`, `filled`, `cancelled`, `rejected`, `expired`, `failed` or
@@ -107,9 +117,11 @@ impl<'a> Trade<'a> {
     #[must_use]
     pub(crate) fn of(order: &'a Order) -> Self {
         let ticket = &order.ticket;
+        let own = ticket.purpose == order::Purpose::Signal;
         Self {
             id: ticket.id.uuid(),
-            signal_id: ticket.signal.uuid(),
+            signal_id: own.then(|| ticket.signal.uuid()),
+            position_signal_id: (!own).then(|| ticket.signal.uuid()),
             client_order_id: ticket.id.uuid(),
             symbol: ticket.symbol.as_str(),
             side: ticket.side.as_str(),
@@ -118,6 +130,13 @@ impl<'a> Trade<'a> {
             filled_quantity: order.cum_qty.get().normalize(),
             limit_price: ticket.kind.limit().map(|price| price.get().normalize()),
             stop_price: ticket.kind.trigger().map(|price| price.get().normalize()),
+            time_in_force: ticket.time_in_force.as_str(),
+            purpose: match ticket.purpose {
+                order::Purpose::Signal => "signal",
+                order::Purpose::Protection { .. } => "protection",
+                order::Purpose::Exit { .. } => "exit",
+            },
+            queued_until: order.queued.and_then(|queued| queued.until),
             average_price: order.avg_px().map(|price| price.get().normalize()),
             status: status(order),
             broker: &order.broker,
@@ -274,6 +293,9 @@ pub(super) mod tests {
           "filled_quantity": "4",
           "limit_price": "175",
           "stop_price": "170.5",
+          "time_in_force": "day",
+          "purpose": "signal",
+          "queued_until": null,
           "average_price": "175.2",
           "status": "partial_fill",
           "broker": "paper",

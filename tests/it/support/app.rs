@@ -16,7 +16,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 /// The running program. Faults armed in this process happen in it.
 #[derive(Debug)]
 pub(crate) struct TestApp {
-    app: App,
+    pub(crate) app: App,
     dir: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
@@ -32,7 +32,19 @@ impl TestApp {
         Self::start_with(Some(Box::new(move |brokers| script.before(brokers)))).await
     }
 
+    /// Starts with settings changed.
+    pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(None, change).await
+    }
+
     async fn start_with(between: Option<trade_executor::app::Between>) -> Self {
+        Self::start_as(between, |_| ()).await
+    }
+
+    async fn start_as(
+        between: Option<trade_executor::app::Between>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let alone = ALONE.lock().await;
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::default();
@@ -44,6 +56,7 @@ impl TestApp {
         // One order a signal; tests about stops and merging ask for them.
         config.risk.stop_loss_pct = trade_actors::domain::money::Percent::new(0.into());
         config.risk.merge_window_s = 0;
+        change(&mut config);
         let options = Options { between, ..Options::new(dir.path().join("data")) };
         let app = App::start(config, options).await.unwrap();
         Self { app, dir, _alone: alone }
