@@ -154,6 +154,20 @@ impl Rule {
         self
     }
 
+    /// Limits it to one symbol.
+    #[must_use]
+    pub fn of_symbol(mut self, symbol: &str) -> Self {
+        self.symbol = Some(symbol.to_owned());
+        self
+    }
+
+    /// Makes it a matter of chance: from 0, never, to 1, always.
+    #[must_use]
+    pub fn likely(mut self, probability: Decimal) -> Self {
+        self.probability = Some(probability);
+        self
+    }
+
     /// Makes it wait before anything else.
     #[must_use]
     pub fn delayed(mut self, ms: u64) -> Self {
@@ -286,7 +300,7 @@ mod tests {
         assert_eq!(fired(rule.clone().after(2).times(2), 6), [2, 3]);
         assert_eq!(fired(rule.clone(), 3), [0, 1, 2]);
         assert_eq!(fired(rule.clone().of_account("b"), 3), [0; 0]);
-        let half = Rule { probability: Some(Decimal::new(5, 1)), ..rule };
+        let half = rule.likely(Decimal::new(5, 1));
         let some = fired(half.clone(), 1000);
         assert!((400..600).contains(&some.len()), "{}", some.len());
         assert_eq!(some, fired(half, 1000), "one seed makes one course");

@@ -95,8 +95,10 @@ class Listener:
     async def hear(self, message):
         self.heard.append(message)
 
-    def stop(self):
+    def stop(self, wake):
+        """Stops it; the client looks for that only when it hears something, or after five seconds."""
         self.stream.stop()
+        wake()
         self.thread.join(20)
         same(self.thread.is_alive(), False)
 
@@ -243,7 +245,8 @@ def listen_to_trades(client, admin, urls):
     same((fill.event, fill.price, fill.qty, fill.position_qty), ("fill", 180.0, 2.0, 2.0))
     same((fill.order.status, fill.order.filled_qty), (OrderStatus.FILLED, "2"))
     same(fill.execution_id != new.execution_id, True)
-    listener.stop()
+    last = LimitOrderRequest(symbol="AAPL", qty=1, side=BUY, time_in_force=DAY, limit_price=1)
+    listener.stop(lambda: client.submit_order(last))
 
 
 def listening(admin, channel):
@@ -277,7 +280,7 @@ def look_at_prices(admin, urls):
     same(abs(quote.timestamp.timestamp() - time.time()) < 60, True)
     until("a trade", lambda: trades)
     same((trades[0].symbol, int(trades[0].price)), ("MSFT", 411))
-    listener.stop()
+    listener.stop(lambda: admin.price("MSFT", 412, 413))
 
 
 def main():

@@ -147,13 +147,28 @@ async fn a_delay_only_delays() {
 }
 
 #[tokio::test]
+async fn what_was_asked_is_done_though_nobody_waits() {
+    let venue = Venue::start().await;
+    venue.world().add_fault(Rule::on("POST /v2/orders", Action::Pass).times(1).delayed(150));
+    let heard = raw(&venue, "given up", Duration::from_millis(20)).await.unwrap();
+    assert_eq!(heard, None);
+    assert!(!venue.has("given up"));
+    let start = Instant::now();
+    while !venue.has("given up") {
+        assert!(start.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(venue.answers(), [(Some(200), None, true)]);
+}
+
+#[tokio::test]
 async fn rules_apply_to_what_they_name() {
     let venue = Venue::start().await;
     venue.world().add_account(AccountSpec::new("K2", "S2", d("1000")));
     let rule = Rule::on("* /v2/*", Action::status(500));
     venue.world().add_fault(rule.clone().of_account("K2"));
     venue.world().add_fault(rule.clone().of_order("unlucky"));
-    venue.world().add_fault(Rule { symbol: Some("MSFT".to_owned()), ..rule });
+    venue.world().add_fault(rule.of_symbol("MSFT"));
     assert_eq!(venue.get("/v2/account").await.status, 200);
     let keys = [("apca-api-key-id", "K2"), ("apca-api-secret-key", "S2")];
     assert_eq!(venue.send(Method::GET, "/v2/account", &keys, None).await.unwrap().status, 500);
@@ -172,8 +187,7 @@ async fn rules_apply_to_what_they_name() {
 async fn chance_is_the_same_for_the_same_seed() {
     async fn course(seed: u64) -> Vec<u16> {
         let venue = Venue::with(Options { seed: Some(seed), ..Options::default() }).await;
-        let rule = Rule::on("GET /v2/clock", Action::status(503));
-        venue.world().add_fault(Rule { probability: Some(d("0.5")), ..rule });
+        venue.world().add_fault(Rule::on("GET /v2/clock", Action::status(503)).likely(d("0.5")));
         let mut course = Vec::new();
         for _ in 0..40 {
             course.push(venue.get("/v2/clock").await.status);

@@ -158,7 +158,7 @@ async fn a_replacement_is_another_order() {
 #[tokio::test]
 async fn a_cancel_is_asked_for_and_may_come_too_late() {
     let venue = Venue::start().await;
-    venue.world().set_cancel_takes(300);
+    venue.world().set_cancel_takes(5000);
     let order = venue.place(&limit("buy", "1", "180", "race")).await;
     assert_eq!(venue.delete(&path(&order)).await.status, 204);
     assert_eq!(venue.get(&path(&order)).await.json()["status"], "pending_cancel");

@@ -120,7 +120,7 @@ async fn streams_are_cut_and_refused() {
         assert!(matches!(&end, Some(Err(error)) if error.to_lowercase().contains("reset")), "{end:?}");
     }
     assert_eq!(venue.world().listening(None, Channel::Orders), 0);
-    venue.world().refuse_streams(200);
+    venue.world().refuse_streams(800);
     let url = venue.alpaca.urls().stream_url;
     let refused = connect_async(url.as_str()).await.unwrap_err();
     assert!(refused.to_string().contains("503"), "{refused}");

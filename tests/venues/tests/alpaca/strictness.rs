@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use venues::account::AccountChange;
+use venues::account::{AccountChange, AccountSpec};
 use venues::clock::Hours;
 use venues::feed::Price;
 use venues::world::Instrument;
@@ -376,4 +376,25 @@ async fn nothing_is_where_nothing_should_be() {
     {
         venue.get(&format!("/v2/orders?{wrong}")).await.refuses(422, 42210000, "");
     }
+}
+
+#[tokio::test]
+async fn orders_are_their_owners_only() {
+    let venue = Venue::start().await;
+    let id = venue.place(&limit("buy", "1", "1", "mine")).await["id"].as_str().unwrap().to_owned();
+    venue.world().add_account(AccountSpec::new("K2", "S2", d("1000")));
+    let other = [("apca-api-key-id", "K2"), ("apca-api-secret-key", "S2")];
+    for (method, path) in [
+        (Method::GET, format!("/v2/orders/{id}")),
+        (Method::DELETE, format!("/v2/orders/{id}")),
+        (Method::GET, "/v2/orders:by_client_order_id?client_order_id=mine".to_owned()),
+    ] {
+        let reply = venue.send(method, &path, &other, None).await.unwrap();
+        reply.refuses(404, 40410000, "order not found");
+    }
+    let all = venue.send(Method::GET, "/v2/orders?status=all", &other, None).await.unwrap();
+    assert_eq!(all.json(), json!([]));
+    let mine = limit("buy", "1", "1", "mine").to_string();
+    let placed = venue.send(Method::POST, "/v2/orders", &other, Some(&mine)).await.unwrap();
+    assert_eq!(placed.status, 200, "a name is unique in its account only");
 }
