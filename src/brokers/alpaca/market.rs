@@ -99,7 +99,7 @@ impl AlpacaMarket {
         Box::new(Prices { market: Arc::clone(self), is_first: true })
     }
 
-    /// Has the market ask with an account's credentials, too; waits for the list of what is traded, if there is none.
+    /// Has the market ask with an account's credentials, too; waits for what is traded and when, if that is not known.
     pub(super) async fn join(self: &Arc<Self>, session: &Arc<Session>) {
         {
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,6 +110,11 @@ impl AlpacaMarket {
         }
         if self.read().instruments.is_empty() {
             self.list(session).await;
+        }
+        if self.read().hours.is_unknown()
+            && let Err(error) = self.learn_hours(session).await
+        {
+            tracing::debug!(broker = NAME, %error, "the hours are not known");
         }
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.is_empty() {

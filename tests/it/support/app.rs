@@ -37,7 +37,8 @@ impl TestApp {
         Self::start_as(None, change).await
     }
 
-    async fn start_with(between: Option<trade_executor::app::Between>) -> Self {
+    /// Starts with something between the engine and the brokers.
+    pub(crate) async fn start_with(between: Option<trade_executor::app::Between>) -> Self {
         Self::start_as(between, |_| ()).await
     }
 
