@@ -55,7 +55,7 @@ async fn through(fault: Option<Action>) -> usize {
     if let Some(fault) = fault {
         desk.world().add_fault(Rule::on(ORDERS, fault).times(1));
     }
-    let program = TestApp::start_with(Some(Box::new(move |_| Arc::new(Everywhere(alpaca))))).await;
+    let program = TestApp::between(Box::new(move |_| Arc::new(Everywhere(alpaca)))).await;
     let owner = program.owner();
     let signal = owner.signal(&order("one", "AAPL", "buy", "5")).await.str("signal_id").to_owned();
     let trade = owner.settled(&signal, "filled").await;
