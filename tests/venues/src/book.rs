@@ -402,7 +402,7 @@ impl Book {
     fn insert(&mut self, mut order: Order) -> OrderId {
         let id = order.id;
         if order.client_order_id.is_empty() {
-            order.client_order_id = Uuid::from_u64_pair(0x7665_6e75_6573_8000, id.0).to_string();
+            order.client_order_id = Uuid::from_u64_pair(0x7665_6e75_6573_4000, id.0).to_string();
         }
         self.names.insert((order.ticket.account.clone(), order.client_order_id.clone()), id);
         self.open.insert(id);
