@@ -14,6 +14,7 @@ use trade_actors::domain::intent::Intent;
 use trade_actors::domain::money::{Money, Net, Percent, Price, Quantity};
 use trade_actors::domain::order::Mode;
 use trade_actors::domain::portfolio::{Balance, Quote};
+use trade_actors::domain::risk::day::Standing;
 use trade_actors::domain::risk::{Limits, Snapshot, review};
 use trade_actors::domain::signal::{Action, DeliveryKey, Instruction, OrderKind, Origin, Signal};
 use trade_actors::domain::user::{Connection, Plan, Trading};
@@ -84,6 +85,9 @@ fn snapshot<'a>(connection: &'a Connection, limits: &'a Limits, symbol: Symbol) 
         position: Net::FLAT,
         pending: Net::FLAT,
         recent_orders: 1,
+        source_limits: None,
+        recent_from_source: 1,
+        day: Some(Standing { opening: equity, equity, breached: None }),
     }
 }
 

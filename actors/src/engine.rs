@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 
 use crate::arrival::{Delivered, Delivery, Refused};
 use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
-use crate::domain::ids::{ClientOrderId, UserId};
+use crate::domain::ids::{ClientOrderId, SourceId, UserId};
 use crate::domain::protection::Protection;
 use crate::domain::restart::backoff;
-use crate::domain::risk::Limits;
+use crate::domain::risk::{Limits, SourceLimits};
 use crate::domain::stages::Stamp;
 use crate::execution::{Change, Key};
 use crate::hub::{Attached, Hub, HubArgs, HubMsg};
@@ -350,12 +350,26 @@ impl Engine {
         self.command(user, Command::SetLimits { limits: Box::new(limits), caller }).await
     }
 
-    /// Lifts a suspension.
+    /// Limits the signals of one source for a user; `None`: no longer.
     ///
     /// # Errors
     /// See [`Refused`]; then nothing changed.
-    pub async fn lift_suspension(&self, user: UserId, caller: Caller) -> Result<(), Refused> {
-        self.command(user, Command::LiftSuspension { caller }).await
+    pub async fn set_source_limits(
+        &self,
+        user: UserId,
+        source: SourceId,
+        limits: Option<SourceLimits>,
+        caller: Caller,
+    ) -> Result<(), Refused> {
+        self.command(user, Command::SetSourceLimits { source, limits, caller }).await
+    }
+
+    /// Lifts a suspension, and a halt that losses called for.
+    ///
+    /// # Errors
+    /// See [`Refused`]; then nothing changed.
+    pub async fn lift(&self, user: UserId, by: String, caller: Caller) -> Result<(), Refused> {
+        self.command(user, Command::Lift { by, caller }).await
     }
 
     /// Starts a user's actors ahead of their first signal, so that their balance is known.

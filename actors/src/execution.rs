@@ -2,6 +2,7 @@
 
 mod answers;
 mod book;
+pub mod breach;
 mod deciding;
 mod draft;
 mod queue;
@@ -43,6 +44,7 @@ use crate::router::RouterMsg;
 use crate::user::UserMsg;
 use crate::user::lines::Lines;
 use book::Book;
+use breach::Ruling;
 use draft::halted;
 use watch::Watch;
 
@@ -85,6 +87,8 @@ pub enum ExecutionMsg {
     Cancel(ClientOrderId, String),
     /// All open entries are cancelled; exits stay. The answer follows once that is recorded and asked for.
     CancelEntries(String, Option<RpcReplyPort<()>>),
+    /// Risk ruled on the day.
+    Ruled(Box<Ruling>),
     /// The broker refused to cancel, or could not be asked.
     CancelFailed(ClientOrderId, BrokerError),
     /// A person changes an order that waits.
@@ -242,6 +246,7 @@ impl ExecutionState {
                 self.look_up(order);
                 Ok(())
             }
+            ExecutionMsg::Ruled(ruling) => Box::pin(self.ruled(*ruling)).await,
             ExecutionMsg::SendAgain(order) => Box::pin(self.send_again(order)).await,
             ExecutionMsg::Cancel(order, reason) => Box::pin(self.cancel(order, reason)).await,
             ExecutionMsg::CancelEntries(reason, done) => Box::pin(self.cancel_entries(reason, done)).await,

@@ -127,7 +127,7 @@ impl PortfolioState {
             .iter()
             .map(|held| (held.clone(), price(held.connection, held.symbol)))
             .collect();
-        let summary = self.user.summary(|symbol| {
+        let summary = self.user.summary(shared.clock.now(), |symbol| {
             positions.iter().find(|(held, _)| held.symbol == symbol).and_then(|(_, price)| *price)
         });
         let body = Body::Portfolio { summary, positions };

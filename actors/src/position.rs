@@ -16,6 +16,7 @@ use crate::fault;
 use crate::portfolio::PortfolioMsg;
 use crate::ports::market::Market;
 use crate::quote_feed::QuoteFeedMsg;
+use crate::risk::RiskMsg;
 use crate::user::lines::Lines;
 
 /// How long Execution has to act on a level before it is told again, in microseconds.
@@ -120,6 +121,7 @@ impl PositionState {
         let Some(held) = held.as_ref().filter(|held| !held.net.is_flat()) else { return };
         let key = (*connection, *symbol);
         lines.portfolio.tell(PortfolioMsg::Marked(key.0, key.1, price));
+        lines.risk.tell(RiskMsg::Marked(key.0, key.1, price));
         let Some(protection) = protection.as_ref().filter(|plan| plan.leave.is_none()) else { return };
         let instrument = market.as_ref().and_then(|market| market.instrument(*symbol));
         let Some(instrument) = instrument else { return };

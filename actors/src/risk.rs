@@ -1,5 +1,7 @@
 //! The rules' shell: takes the picture, asks [`review`], holds buying power back until the order is recorded.
 
+mod watch;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -9,13 +11,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::arrival::Arrival;
 use crate::domain::calendar::MarketStatus;
 use crate::domain::event::Event;
-use crate::domain::ids::{ClientOrderId, ConnectionId};
+use crate::domain::ids::{ClientOrderId, ConnectionId, SourceId};
 use crate::domain::instrument::Symbol;
 use crate::domain::intent::Intent;
-use crate::domain::money::{Money, Net};
+use crate::domain::money::{Money, Net, Price};
 use crate::domain::order::Order;
 use crate::domain::portfolio::{Balance, Quote};
-use crate::domain::risk::{Approved, Denial, Snapshot, review};
+use crate::domain::risk::{Approved, Denial, Limits, Snapshot, SourceLimits, review};
 use crate::domain::signal::Origin;
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Connection, UserState, Working};
@@ -23,6 +25,7 @@ use crate::domain::waiting::{Wait, Window, for_market, for_others, still_meant};
 use crate::execution::{ExecutionMsg, Key, Verdict};
 use crate::fault;
 use crate::user::lines::Lines;
+use watch::Watch;
 
 /// A price older than this is asked for before a signal is judged, in seconds.
 const PRICE_AGE_MAX_S: i64 = 60;
@@ -42,6 +45,12 @@ pub enum RiskMsg {
     Recheck(Box<Order>),
     /// A symbol's price, as the broker told it when asked; absent: it told none.
     Quoted(ConnectionId, Symbol, Option<Quote>),
+    /// A position has a new price.
+    Marked(ConnectionId, Symbol, Price),
+    /// Time to judge the day.
+    Judge,
+    /// Time to look whether a halt is over.
+    Tick,
 }
 
 /// The actor.
@@ -64,11 +73,12 @@ pub struct RiskState {
     user: UserState,
     /// Approved, not yet recorded: held back already, so that check and reservation are one step.
     approved: BTreeMap<ClientOrderId, Working>,
-    recent: VecDeque<Stamp>,
+    recent: VecDeque<(Stamp, Option<SourceId>)>,
     /// Signals that wait for their symbol's price.
     unpriced: BTreeMap<Key, Vec<(Arc<Arrival>, bool)>>,
     /// The last order of each symbol that others may be merged after.
     windows: BTreeMap<Key, Window>,
+    watch: Watch,
 }
 
 impl Actor for Risk {
@@ -76,21 +86,30 @@ impl Actor for Risk {
     type State = RiskState;
     type Arguments = RiskArgs;
 
-    async fn pre_start(&self, _: ActorRef<RiskMsg>, args: RiskArgs) -> Result<RiskState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        me: ActorRef<RiskMsg>,
+        args: RiskArgs,
+    ) -> Result<RiskState, ActorProcessingErr> {
         let RiskArgs { lines, user } = args;
-        Ok(RiskState {
+        let known = user.default_connection().and_then(|account| user.balances.get(&account.id));
+        let watch = Watch::new(known.map(|balance| balance.cash));
+        let mut state = RiskState {
             lines,
             user,
             approved: BTreeMap::new(),
             recent: VecDeque::new(),
             unpriced: BTreeMap::new(),
             windows: BTreeMap::new(),
-        })
+            watch,
+        };
+        state.keep_ticking(&me);
+        Ok(state)
     }
 
     async fn handle(
         &self,
-        _: ActorRef<RiskMsg>,
+        me: ActorRef<RiskMsg>,
         msg: RiskMsg,
         state: &mut RiskState,
     ) -> Result<(), ActorProcessingErr> {
@@ -99,10 +118,11 @@ impl Actor for Risk {
                 fault::point("risk");
                 state.priced(arrival, again);
             }
-            RiskMsg::Balance(connection, balance) => {
-                state.user.balances.insert(connection, Box::new(balance));
-            }
-            RiskMsg::Facts(events) => state.fold(&events),
+            RiskMsg::Balance(connection, balance) => state.balance(&me, connection, balance),
+            RiskMsg::Facts(events) => state.fold(&me, &events),
+            RiskMsg::Marked(connection, symbol, price) => state.marked(&me, connection, symbol, price),
+            RiskMsg::Judge => state.judge(),
+            RiskMsg::Tick => state.tick(&me),
             RiskMsg::Release(order) => {
                 state.approved.remove(&order);
             }
@@ -124,6 +144,12 @@ struct Place<'a> {
     symbol: Symbol,
     /// An order that is looked at again, and must not stand in its own way.
     except: Option<ClientOrderId>,
+    /// From where the signal came.
+    source: Option<SourceId>,
+    /// The limits for its signals.
+    limits: &'a Limits,
+    /// What limits that source alone.
+    source_limits: Option<&'a SourceLimits>,
 }
 
 impl RiskState {
@@ -150,13 +176,25 @@ impl RiskState {
     fn review(&mut self, arrival: Arc<Arrival>, again: bool, quote: Option<Quote>) {
         let Some(connection) = self.user.default_connection().cloned() else { return };
         self.forget_old_orders();
+        // Told before the verdict, so that the first order after a halt finds it ended.
+        self.end_halt(self.lines.shared.clock.now());
         let signal = &arrival.signal;
+        let source = Some(signal.source);
         let global_halt = self.lines.shared.halt.reason();
-        let place = Place { connection: &connection, symbol: signal.instruction.symbol, except: None };
+        let (limits, source_limits) = self.limits_for(source);
+        let symbol = signal.instruction.symbol;
+        let place = Place {
+            connection: &connection,
+            symbol,
+            except: None,
+            source,
+            limits: &limits,
+            source_limits: source_limits.as_ref(),
+        };
         let seen = self.look(&place, signal.received_at, quote, global_halt.as_deref());
         let draft = Intent::draft(self.user.id, signal, &seen);
         let sized = draft.clone().size(signal, &seen);
-        let window = self.windows.get(&(connection.id, place.symbol)).copied();
+        let window = self.windows.get(&(connection.id, symbol)).copied();
         let outcome = sized.and_then(|intent| review(intent, &seen)).and_then(|approved| {
             let wait = self.wait(&approved, &seen, window)?;
             Ok((approved, wait))
@@ -172,8 +210,9 @@ impl RiskState {
                 let window = Window { side: ticket.side, opened_at: now };
                 self.windows.insert((connection.id, ticket.symbol), window);
             }
-            self.recent.push_back(decided);
+            self.recent.push_back((decided, source));
         }
+        let lost = outcome.as_ref().is_err_and(Denial::is_for_losses);
         let (outcome, wait) = match outcome {
             Ok((approved, wait)) => (Ok(approved), wait),
             Err(denial) => (Err((denial, Box::new(draft))), None),
@@ -181,6 +220,18 @@ impl RiskState {
         let (broker, mode) = (connection.broker, connection.mode);
         let verdict = Verdict { outcome, wait, broker, mode, decided };
         self.lines.execution.tell(ExecutionMsg::Decided(arrival, Box::new(verdict), again));
+        if lost {
+            self.judge();
+        }
+    }
+
+    /// Returns the limits for a source's signals, and those of the source alone.
+    fn limits_for(&self, source: Option<SourceId>) -> (Limits, Option<SourceLimits>) {
+        let known = source.and_then(|source| self.user.source_limits(source));
+        match known {
+            None => (self.user.limits.clone(), None),
+            Some(known) => (self.user.limits.clone().within(known), Some(known.clone())),
+        }
     }
 
     /// Returns what an approved order waits for: its market, or the end of the window in which signals are merged.
@@ -207,7 +258,17 @@ impl RiskState {
         let found = self.user.connections.iter().find(|known| known.id == ticket.connection).cloned();
         let Some(connection) = found else { return };
         let global_halt = self.lines.shared.halt.reason();
-        let place = Place { connection: &connection, symbol: ticket.symbol, except: Some(ticket.id) };
+        let signal = self.lines.shared.views.signal(ticket.signal);
+        let source = signal.ok().flatten().map(|entry| entry.signal.source);
+        let (limits, source_limits) = self.limits_for(source);
+        let place = Place {
+            connection: &connection,
+            symbol: ticket.symbol,
+            except: Some(ticket.id),
+            source,
+            limits: &limits,
+            source_limits: source_limits.as_ref(),
+        };
         // Its age counts from here: how long it may wait has a limit of its own.
         let now = self.lines.shared.clock.now();
         let seen = self.look(&place, now, None, global_halt.as_deref());
@@ -229,7 +290,8 @@ impl RiskState {
         global_halt: Option<&'a str>,
     ) -> Snapshot<'a> {
         let shared = &self.lines.shared;
-        let Place { connection, symbol, .. } = *place;
+        let Place { connection, symbol, source, limits, source_limits, .. } = *place;
+        let from_source = self.recent.iter().filter(|(_, from)| source.is_some() && *from == source);
         let now = shared.clock.now();
         let market = shared.brokers.market(&connection.broker);
         let instrument = market.as_ref().and_then(|market| market.instrument(symbol));
@@ -241,11 +303,11 @@ impl RiskState {
             now,
             received_at,
             connection,
-            trading: &self.user.trading,
+            trading: self.user.trading_at(now),
             global_halt,
             suspended: self.user.suspended.as_deref(),
             plan: self.user.plan,
-            limits: &self.user.limits,
+            limits,
             instrument,
             quote: quote.or_else(|| market.as_ref()?.quote(symbol)),
             market: status,
@@ -253,7 +315,10 @@ impl RiskState {
             reserved,
             position: self.user.position(connection.id, symbol).map_or(Net::FLAT, |held| held.net),
             pending,
-            recent_orders: u32::try_from(self.recent.len()).unwrap_or(u32::MAX),
+            recent_orders: count(self.recent.len()),
+            source_limits,
+            recent_from_source: count(from_source.count()),
+            day: self.standing(now),
         }
     }
 
@@ -262,7 +327,7 @@ impl RiskState {
     /// A protective order does neither: it only takes off what another order may take off as well, and makes room for
     /// that. The order that is looked at again is left out.
     fn held_back(&self, place: &Place<'_>) -> (Money, Net) {
-        let Place { connection, symbol, except } = *place;
+        let Place { connection, symbol, except, .. } = *place;
         let (mut reserved, mut pending) = (Money::ZERO, Net::FLAT);
         // An order that is recorded is in `working`; until that is told, in `approved`: never in both sums.
         let unrecorded = self.approved.iter().filter(|(id, _)| !self.user.working.contains_key(id));
@@ -278,21 +343,29 @@ impl RiskState {
         (reserved, pending)
     }
 
-    fn fold(&mut self, events: &[Arc<Event>]) {
+    fn fold(&mut self, me: &ActorRef<RiskMsg>, events: &[Arc<Event>]) {
         let now = self.lines.shared.clock.now();
         for event in events {
+            let before = self.cash();
             self.user.apply(event, now);
+            self.count(event, before);
             if let Event::OrderCreated { ticket, .. } | Event::OrderDenied { ticket, .. } = &**event {
                 self.approved.remove(&ticket.id);
             }
         }
+        self.keep_ticking(me);
+        self.arm(me);
     }
 
     fn forget_old_orders(&mut self) {
         const MINUTE_US: u64 = 60_000_000;
         let now = self.lines.shared.clock.stamp();
-        while self.recent.front().is_some_and(|at| now.since(*at) >= MINUTE_US) {
+        while self.recent.front().is_some_and(|(at, _)| now.since(*at) >= MINUTE_US) {
             self.recent.pop_front();
         }
     }
+}
+
+fn count(orders: usize) -> u32 {
+    u32::try_from(orders).unwrap_or(u32::MAX)
 }

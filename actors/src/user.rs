@@ -5,6 +5,7 @@
 mod accounts;
 mod family;
 pub mod lines;
+mod resuming;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 
 use crate::arrival::{Arrival, Refused};
 use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
-use crate::domain::ids::{ClientOrderId, ConnectionId, UserId};
+use crate::domain::ids::{ClientOrderId, ConnectionId, SourceId, UserId};
 use crate::domain::intent::Intent;
 use crate::domain::portfolio::Balance;
 use crate::domain::protection::Protection;
 use crate::domain::restart::{Failures, Verdict};
-use crate::domain::risk::{Denial, DenialCode, Limits};
+use crate::domain::risk::{Denial, DenialCode, Limits, SourceLimits};
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Connection, UserState};
 use crate::engine::Shared;
@@ -78,8 +79,19 @@ pub enum Command {
         /// From where.
         caller: Caller,
     },
-    /// Lift a suspension.
-    LiftSuspension {
+    /// Limit a source's signals.
+    SetSourceLimits {
+        /// Which source.
+        source: SourceId,
+        /// The limits from now on; absent: none.
+        limits: Option<SourceLimits>,
+        /// From where.
+        caller: Caller,
+    },
+    /// Lift a suspension, and a halt that losses called for.
+    Lift {
+        /// Which operator asks.
+        by: String,
         /// From where.
         caller: Caller,
     },
@@ -432,11 +444,12 @@ impl State {
                 let (cause, until) = (HaltCause::Person, None);
                 (Event::TradingHalted { scope: Scope::User, by, reason, cause, until }, caller)
             }
-            Command::Switch { halt: None, by, caller } => {
-                (Event::TradingResumed { scope: Scope::User, by }, caller)
+            Command::Switch { halt: None, by, caller } => return Ok(self.resume(by, caller).await),
+            Command::Lift { by, caller } => return Ok(self.lift(by, caller).await),
+            Command::SetSourceLimits { source, limits, caller } => {
+                (Event::SourceLimitsChanged { source, limits }, caller)
             }
             Command::SetLimits { limits, caller } => (Event::LimitsChanged { limits: *limits }, caller),
-            Command::LiftSuspension { caller } => (Event::UserResumed, caller),
             Command::Connect { connection, caller } => return self.connect(*connection, &caller).await,
             Command::Disconnect { connection, caller } => return self.disconnect(connection, &caller).await,
             Command::Choose { connection, caller } => return self.choose(connection, &caller).await,
@@ -453,15 +466,10 @@ impl State {
             Ok(receipt) => receipt,
             Err(error) => return Ok(Err(refused(error))),
         };
-        if let Some(user) = self.phase.user() {
-            user.apply(&event, receipt.at);
-        }
         if let Event::TradingHalted { reason, .. } = &*event {
             self.family.cancel_entries(format!("trading was halted: {reason}")).await;
-        } else if let Event::TradingResumed { .. } = &*event {
-            self.family.kill_switch().set(None);
         }
-        self.family.tell_risk(RiskMsg::Facts(Arc::from([event])));
+        self.told(vec![event], receipt.at);
         Ok(Ok(()))
     }
 

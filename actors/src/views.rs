@@ -3,11 +3,12 @@
 //! | key | row |
 //! |---|---|
 //! | `u/` user | [`UserState`] |
+//! | `r/` user | nothing: the user is an operator |
 //! | `o/` order | [`Order`] |
 //! | `t/` user, newest first | the order's id |
 //! | `s/` signal | [`SignalEntry`] |
 //! | `x/` signal | nothing: the signal is not decided for all its followers |
-//! | `b/` user | nothing: the user has working orders or positions |
+//! | `b/` user | nothing: the user has working orders, positions, or a halt that ends by itself |
 //! | `g/` user, newest first | [`FeedRow`] |
 //! | `d/` source, delivery key | [`Seen`] |
 //! | `c/` source | [`Source`] |
@@ -250,7 +251,16 @@ impl Views {
         rows.into_iter().map(|(_, cell)| cell.read().map(Arc::unwrap_or_clone)).collect()
     }
 
-    /// Returns the users with working orders or positions.
+    /// Returns the operators.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn operators(&self) -> Result<Vec<UserId>, StoreError> {
+        let rows = self.store.scan(b"r/", None, usize::MAX)?;
+        Ok(rows.iter().filter_map(|(key, _)| trailing_uuid(key).map(UserId::new)).collect())
+    }
+
+    /// Returns the users with working orders, positions, or a halt that is to be ended.
     ///
     /// # Errors
     /// When the store fails.

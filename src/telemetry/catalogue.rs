@@ -69,6 +69,11 @@ pub const ALL: &[Measurement] = &[
     of("trade_executor_actor_restarts_total", Kind::Counter, "Actors that failed and were restarted")
         .with(|| ACTORS.iter().map(|actor| vec![Label::new("actor", *actor)]).collect()),
     of("trade_executor_build_info", Kind::Gauge, "The version that runs; always 1").with(build),
+    of(
+        "trade_executor_circuit_breakers_total",
+        Kind::Counter,
+        "Accounts that the circuit breaker locked; each waits for an operator",
+    ),
     of("trade_executor_decisions_total", Kind::Counter, "Signals decided for a user, by source and outcome")
         .with(decisions),
     of("trade_executor_denials_total", Kind::Counter, "Signals denied for a user, by the rule's code")

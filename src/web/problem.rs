@@ -183,6 +183,9 @@ impl From<Refused> for Problem {
             Refused::DiskFull => (StatusCode::SERVICE_UNAVAILABLE, "DISK_FULL", 30),
             Refused::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", 5),
             Refused::Unanswered => (StatusCode::SERVICE_UNAVAILABLE, "UNANSWERED", 5),
+            Refused::HaltedByRules => {
+                return Self::new(StatusCode::CONFLICT, "HALTED_BY_RULES", refused.to_string());
+            }
         };
         Self::new(status, code, refused.to_string()).retry_after(wait)
     }

@@ -89,6 +89,7 @@ routes! {
     Get    "/api/v1/signals"                   Read     signals::list()                 => 200 SignalPage,     "Lists what arrived and what became of it, newest first.";
     Get    "/api/v1/sources"                   Read     sources::list()                 => 200 SourcePage,     "Lists the sources you follow.";
     Post   "/api/v1/sources"                   Manage   sources::create(NewSource)      => 201 Source,         "Makes a source with a webhook address of its own.";
+    Put    "/api/v1/sources/{id}/limits"       Manage   sources::limit(SourceLimitsChange) => 200 Source,      "Limits a source's signals, beside your own limits; the stricter holds.";
     Post   "/api/v1/sources/{id}/rotate"       Manage   sources::rotate()               => 200 Source,         "Replaces a source's address; the old one is dead at once.";
     Post   "/api/v1/sources/{id}/test"         Trade    sources::test()                 => 202 Delivered,      "Sends a small paper order through the whole path.";
     Post   "/api/v1/sources/{id}/follow"       Manage   sources::follow()               => 200 Source,         "Follows a source from now on.";
@@ -102,7 +103,7 @@ routes! {
     Delete "/api/v1/tokens/{id}"               Manage   tokens::revoke()                => 204,                "Revokes an API token at once.";
     Get    "/api/v1/admin/users"               Operator admin::list()                   => 200 PersonPage,     "Lists everybody.";
     Post   "/api/v1/admin/users"               Operator admin::create(NewPerson)        => 201 PersonCreated,  "Adds a person with a paper account and a source.";
-    Post   "/api/v1/admin/users/{id}/resume"   Operator admin::resume()                 => 200 Person,         "Lifts a suspension.";
+    Post   "/api/v1/admin/users/{id}/resume"   Operator admin::resume()                 => 200 Person,         "Lifts a suspension, and a halt that losses called for.";
     Post   "/auth/logout"                      Read     login::logout()                 => 204,                "Ends the session.";
     Get    "/login/{token}"                    Public   login::follow()                 => 303,                "Follows a one-time login link.";
     Get    "/login"                            Public   pages::login()                  => 200,                "The login page.";

@@ -7,7 +7,7 @@ mod signal;
 mod sync;
 mod trade;
 
-pub(crate) use people::{Broker, Halt, Limits, Source, Token, User};
+pub(crate) use people::{Broker, Halt, Limits, Source, SourceLimits, Token, User};
 pub(crate) use portfolio::{Portfolio, PortfolioUpdate, Position, Quote};
 pub(crate) use push::{envelope, is_fill, render};
 pub(crate) use signal::Signal;

@@ -28,6 +28,7 @@ mod passivation;
 mod protection;
 mod readiness;
 mod risk;
+mod risk_stories;
 mod shutdown;
 mod socket;
 mod support;

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub(crate) use api::{Answer, Api};
-pub(crate) use app::TestApp;
+pub(crate) use app::{TestApp, TestClock};
 pub(crate) use chance::Chance;
 pub(crate) use server::{Server, Setup};
 pub(crate) use socket::Socket;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 use super::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, SourceId, UserId};
 use super::instrument::Symbol;
-use super::money::{Money, Net, Quantity};
+use super::money::{Money, Net, Price, Quantity};
 use super::order::{Fill, Mode, OrderStep, Ticket};
 use super::portfolio::Balance;
 use super::position::Position;
@@ -217,6 +217,9 @@ pub enum Event {
         ours: Net,
         /// The position as the broker holds it.
         position: Position,
+        /// The latest price, at which the difference counts as brought in or taken out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        price: Option<Price>,
     },
     /// Cash came or went that no order moved: a deposit, a withdrawal, a dividend.
     CashMoved {
@@ -318,7 +321,9 @@ pub enum Event {
 }
 
 /// What made it necessary to stop trading.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// From mild to strict: a stricter halt takes the place of a milder one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HaltCause {
     /// A person stopped it.

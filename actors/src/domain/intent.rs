@@ -56,6 +56,9 @@ impl Intent {
             available: seen.balance.map(|balance| balance.buying_power - seen.reserved),
             reserved: Some(seen.reserved),
             position: Some(expected),
+            day_opening: seen.day.map(|day| day.opening),
+            day_pnl: seen.day.map(|day| day.pnl()),
+            limits: Some(Box::new(seen.in_force())),
             ..Decision::default()
         };
         Self { ticket, decision, closes: matches!(told.action, Action::Close { .. }) }

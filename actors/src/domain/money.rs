@@ -203,7 +203,8 @@ impl Money {
     /// Returns the amount as people read it: `$20,000`, `$1,180.50`, `-$500`.
     #[must_use]
     pub fn dollars(self) -> String {
-        let cents = self.0.abs().round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero);
+        let cents =
+            self.0.abs().round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero).normalize();
         let mut digits = cents.to_string();
         let tail = match digits.find('.') {
             Some(dot) => digits.split_off(dot),
@@ -211,7 +212,6 @@ impl Money {
         };
         let tail = match tail.len() {
             2 => format!("{tail}0"),
-            _ if tail == ".00" => String::new(),
             _ => tail,
         };
         let count = digits.len();
@@ -353,6 +353,8 @@ mod tests {
             ("20000", "$20,000"),
             ("1180.5", "$1,180.50"),
             ("-500", "-$500"),
+            ("-485.0", "-$485"),
+            ("485.00", "$485"),
             ("0.004", "$0"),
             ("1234567.891", "$1,234,567.89"),
             ("999.999", "$1,000"),

@@ -189,7 +189,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
             };
             vec![Body::Position { kind, position: position.clone(), realized: *realized }]
         }
-        Event::DriftFound { ours, position } => {
+        Event::DriftFound { ours, position, .. } => {
             let kind = if position.net.is_flat() { PositionKind::Closed } else { PositionKind::Modified };
             let message = format!(
                 "{} was changed outside: {ours} expected, {} held. The position was taken over as the broker holds it; \
@@ -272,6 +272,19 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         | Event::PaperOpened { .. }
         | Event::PaperBooked { .. }
         | Event::PaperMoved { .. } => Vec::new(),
+    }
+}
+
+/// Words what operators are told of an account that the circuit breaker locked.
+#[must_use]
+pub fn under_review(name: &str, user: UserId, reason: &str) -> Notification {
+    Notification {
+        level: NotificationLevel::Error,
+        title: format!("Circuit breaker: {name}"),
+        message: format!(
+            "{reason} Every position of {name} ({user}) is being closed, and new orders are refused. Review the account, \
+             then resume it."
+        ),
     }
 }
 

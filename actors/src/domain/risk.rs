@@ -1,6 +1,8 @@
 //! The risk rules, in their order (`DESIGN` 5). Only [`review`] makes an [`Approved`], only that can be submitted.
 
 mod buying_power;
+mod daily_loss;
+pub mod day;
 mod fat_finger;
 mod freshness;
 mod halted;
@@ -14,6 +16,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::MarketStatus;
+use super::event::HaltCause;
 use super::instrument::Instrument;
 use super::intent::Intent;
 use super::money::{Money, Net, Percent, Price, Quantity};
@@ -86,6 +89,26 @@ pub struct SourceLimits {
     pub orders_per_minute: Option<u32>,
 }
 
+impl SourceLimits {
+    /// Returns whether nothing is limited.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Limits {
+    /// Returns the stricter of these and a source's. The source's rate is counted by itself, and is not in it.
+    #[must_use]
+    pub fn within(mut self, source: &SourceLimits) -> Self {
+        self.position_max_pct =
+            source.position_max_pct.unwrap_or(self.position_max_pct).min(self.position_max_pct);
+        self.order_max_notional =
+            source.order_max_notional.unwrap_or(self.order_max_notional).min(self.order_max_notional);
+        self
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -145,6 +168,12 @@ pub struct Snapshot<'a> {
     pub pending: Net,
     /// Orders decided in the last minute.
     pub recent_orders: u32,
+    /// What the signal's source may do at most, beside what is in `limits` already.
+    pub source_limits: Option<&'a SourceLimits>,
+    /// Orders of that source decided in the last minute.
+    pub recent_from_source: u32,
+    /// How the day stands; absent until its opening equity is known.
+    pub day: Option<day::Standing>,
 }
 
 impl Snapshot<'_> {
@@ -177,6 +206,15 @@ impl Snapshot<'_> {
         }
     }
 
+    /// Returns the numbers that the limits come to.
+    #[must_use]
+    pub fn in_force(&self) -> day::InForce {
+        let mut limits = day::InForce::of(self.limits, self.day.map(|day| day.opening));
+        let of_source = self.source_limits.and_then(|source| source.orders_per_minute);
+        limits.orders_per_minute = of_source.unwrap_or(u32::MAX).min(limits.orders_per_minute);
+        limits
+    }
+
     /// Returns the position once all working orders are done.
     #[must_use]
     pub fn expected_position(&self) -> Net {
@@ -199,6 +237,12 @@ impl Denial {
     #[must_use]
     pub fn new(code: DenialCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
+    }
+
+    /// Returns whether it was losses that denied it.
+    #[must_use]
+    pub fn is_for_losses(&self) -> bool {
+        matches!(self.code, DenialCode::DailyLoss | DenialCode::UnderReview)
     }
 }
 
@@ -258,6 +302,22 @@ denial_codes! {
     PriceMoved = "PRICE_MOVED",
     /// No broker account is connected.
     NoConnection = "NO_BROKER",
+    /// The day's loss has come to its limit.
+    DailyLoss = "DAILY_LOSS_LIMIT",
+    /// The circuit breaker locked the account.
+    UnderReview = "ACCOUNT_UNDER_REVIEW",
+}
+
+impl DenialCode {
+    /// Returns the code of what a halt denies.
+    #[must_use]
+    pub const fn of(cause: HaltCause) -> Self {
+        match cause {
+            HaltCause::Person => Self::Halted,
+            HaltCause::DailyLoss => Self::DailyLoss,
+            HaltCause::CircuitBreaker => Self::UnderReview,
+        }
+    }
 }
 
 /// The numbers a decision used; kept with the order.
@@ -281,6 +341,15 @@ pub struct Decision {
     /// The position in the symbol before, working orders included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Net>,
+    /// Equity at the day's opening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_opening: Option<Money>,
+    /// What the day had brought so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_pnl: Option<Money>,
+    /// The limits in force: the user's, or a source's where they are stricter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Box<day::InForce>>,
     /// What the rules changed, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -319,6 +388,7 @@ pub const RULES: &[Rule] = &[
     fat_finger::rule,
     buying_power::rule,
     position_size::rule,
+    daily_loss::rule,
 ];
 
 /// Puts an intent before every rule.

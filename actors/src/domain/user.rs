@@ -13,6 +13,7 @@ use super::order::{Mode, OrderStep, Purpose, Ticket};
 use super::portfolio::{Balance, Summary, summarize};
 use super::position::Position;
 use super::protection::{Protected, Protection};
+use super::risk::day::{Standing, day_of};
 use super::risk::{Decision, Limits, SourceLimits};
 
 /// What a person may do.
@@ -91,6 +92,35 @@ pub enum Trading {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<DateTime<Utc>>,
     },
+}
+
+impl Trading {
+    /// Returns what made a halt necessary, if there is one.
+    #[must_use]
+    pub const fn cause(&self) -> Option<HaltCause> {
+        match self {
+            Self::Active => None,
+            Self::Halted { cause, .. } => Some(*cause),
+        }
+    }
+
+    /// Returns the halt, if it is one that losses called for.
+    #[must_use]
+    pub fn by_rules(&self) -> Option<(HaltCause, &str)> {
+        match self {
+            Self::Active | Self::Halted { cause: HaltCause::Person, .. } => None,
+            Self::Halted { cause, reason, .. } => Some((*cause, reason)),
+        }
+    }
+
+    /// Returns when it ends by itself, if it does.
+    #[must_use]
+    pub const fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Active => None,
+            Self::Halted { until, .. } => *until,
+        }
+    }
 }
 
 /// What a working order may still do.
@@ -177,12 +207,19 @@ pub struct UserState {
     /// Profit taken by all closed parts.
     #[serde(default)]
     pub realized: Option<Money>,
-    /// Equity of the default account at its first balance of the day.
+    /// Equity of the default account at the first balance of the day, less what was withdrawn since and with what was
+    /// deposited.
     #[serde(default)]
     pub opening: Option<(NaiveDate, Money)>,
-    /// The same of the accounts that are not the default.
+    /// The same of accounts that were the default before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub openings_elsewhere: BTreeMap<ConnectionId, (NaiveDate, Money)>,
+    /// The strictest halt that the day's loss called for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breached: Option<(NaiveDate, HaltCause)>,
+    /// The person's own halt, while one that losses called for stands in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_halt: Option<Box<Trading>>,
     /// How many events were pushed to this user's sockets (the WebSocket `seq`).
     #[serde(default)]
     pub pushed: u64,
@@ -214,6 +251,8 @@ impl UserState {
             realized: None,
             opening: None,
             openings_elsewhere: BTreeMap::new(),
+            breached: None,
+            own_halt: None,
             pushed: 0,
             last_seq: 0,
         }
@@ -231,10 +270,57 @@ impl UserState {
         self.positions.iter().find(|held| held.connection == connection && held.symbol == symbol)
     }
 
-    /// Returns whether nothing is open, so that no actor is needed.
+    /// Returns whether nothing is open, and no halt is to be ended, so that no actor is needed.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.working.is_empty() && self.positions.is_empty()
+        self.working.is_empty() && self.positions.is_empty() && self.trading.until().is_none()
+    }
+
+    /// Returns whether new orders are taken at a moment: a halt whose time is over stops nothing.
+    #[must_use]
+    pub fn trading_at(&self, now: DateTime<Utc>) -> &Trading {
+        if self.trading.until().is_none_or(|until| until > now) {
+            return &self.trading;
+        }
+        self.own_halt.as_deref().unwrap_or(&Trading::Active)
+    }
+
+    /// Returns the trading day of a moment.
+    #[must_use]
+    pub fn day(&self, at: DateTime<Utc>) -> NaiveDate {
+        day_of(at, self.limits.day_starts_min)
+    }
+
+    /// Returns equity at the opening of the day, once it is known.
+    #[must_use]
+    pub fn day_opening(&self, now: DateTime<Utc>) -> Option<Money> {
+        self.opening.filter(|(day, _)| *day == self.day(now)).map(|(_, equity)| equity)
+    }
+
+    /// Returns how the day stands with this equity, once its opening is known.
+    #[must_use]
+    pub fn standing(&self, equity: Money, now: DateTime<Utc>) -> Option<Standing> {
+        let today = self.day(now);
+        let breached = self.breached.filter(|(day, _)| *day == today).map(|(_, cause)| cause);
+        // A breaker holds until an operator lifts it, however many days that takes.
+        let holds = self.trading_at(now).by_rules().map(|(cause, _)| cause);
+        self.day_opening(now).map(|opening| Standing { opening, equity, breached: breached.max(holds) })
+    }
+
+    /// Returns what limits a source's signals beside the user's own limits.
+    #[must_use]
+    pub fn source_limits(&self, source: SourceId) -> Option<&SourceLimits> {
+        self.source_limits.iter().find(|(known, _)| *known == source).map(|(_, limits)| limits)
+    }
+
+    /// Returns cash and positions of the default account at the latest prices; absent without a balance.
+    ///
+    /// A position without a price counts at cost.
+    #[must_use]
+    pub fn equity(&self, cash: Money, mut price_of: impl FnMut(Symbol) -> Option<Price>) -> Money {
+        let account = self.default_connection().map(|known| known.id);
+        let held = self.positions.iter().filter(|held| Some(held.connection) == account);
+        cash + held.map(|held| price_of(held.symbol).map_or(held.cost, |price| held.net.value(price))).sum()
     }
 
     /// Returns the profit taken by all closed parts.
@@ -245,14 +331,13 @@ impl UserState {
 
     /// Returns the totals of the default account at the latest prices.
     #[must_use]
-    pub fn summary(&self, price_of: impl FnMut(Symbol) -> Option<Price>) -> Summary {
+    pub fn summary(&self, now: DateTime<Utc>, price_of: impl FnMut(Symbol) -> Option<Price>) -> Summary {
         let account = self.default_connection().map(|known| known.id);
         let balance = account.and_then(|id| self.balances.get(&id)).map(Box::as_ref);
         let working = self.working.values().filter(|working| Some(working.connection) == account);
         let reserved = working.map(Working::reserved).sum();
-        let opening = self.opening.map(|(_, equity)| equity);
         let held = self.positions.iter().filter(|held| Some(held.connection) == account);
-        summarize(balance, reserved, held, self.realized(), opening, price_of)
+        summarize(balance, reserved, held, self.realized(), self.day_opening(now), price_of)
     }
 
     /// Folds one event of this user.
@@ -269,7 +354,7 @@ impl UserState {
                     self.connections.push(connection.clone());
                 }
             }
-            Event::LimitsChanged { limits } => self.limits = limits.clone(),
+            Event::LimitsChanged { limits } => self.limit(limits.clone(), at),
             Event::ConnectionRemoved { connection } => {
                 let former = self.default_connection().map(|known| known.id);
                 self.connections.retain(|known| known.id != *connection);
@@ -288,9 +373,11 @@ impl UserState {
             }
             Event::TradingHalted { scope: Scope::User, by, reason, cause, until } => {
                 let (by, reason) = (by.clone(), reason.clone());
-                self.trading = Trading::Halted { by, reason, at, cause: *cause, until: *until };
+                self.halt(*cause, Trading::Halted { by, reason, at, cause: *cause, until: *until }, at);
             }
-            Event::TradingResumed { scope: Scope::User, .. } => self.trading = Trading::Active,
+            Event::TradingResumed { scope: Scope::User, .. } => {
+                self.trading = self.own_halt.take().map_or(Trading::Active, |own| *own);
+            }
             Event::OrderCreated { ticket, decision, .. } => {
                 if ticket.purpose != Purpose::Signal {
                     self.exits = self.exits.saturating_add(1);
@@ -304,7 +391,15 @@ impl UserState {
                 self.realized = Some(self.realized() + *realized);
                 self.hold(position);
             }
-            Event::DriftFound { position, .. } => self.hold(position),
+            Event::DriftFound { ours, position, price } => {
+                // What came or went outside is no profit and no loss, as cash is that no order moved.
+                if let (Some(price), Some((_, opening))) = (price, &mut self.opening)
+                    && self.connections.first().is_some_and(|known| known.id == position.connection)
+                {
+                    *opening += position.net.value(*price) - ours.value(*price);
+                }
+                self.hold(position);
+            }
             Event::ProtectionChanged { connection, symbol, protection, .. } => {
                 self.care(*connection, *symbol, protection.clone());
             }
@@ -315,12 +410,9 @@ impl UserState {
                 {
                     *opening += *amount;
                 }
-                self.balances.insert(*connection, Box::new(*balance));
+                self.told(*connection, balance, at);
             }
-            Event::BalanceSeen { connection, balance } => {
-                self.open_day(*connection, balance.equity, at);
-                self.balances.insert(*connection, Box::new(*balance));
-            }
+            Event::BalanceSeen { connection, balance } => self.told(*connection, balance, at),
             Event::EngineStarted { .. }
             | Event::EngineStopped
             | Event::UserCreated { .. }
@@ -345,19 +437,8 @@ impl UserState {
         }
     }
 
-    /// Notes an account's equity, when it is the first of the day.
-    fn open_day(&mut self, connection: ConnectionId, equity: Money, at: DateTime<Utc>) {
-        let today = at.date_naive();
-        if self.default_connection().is_none_or(|known| known.id == connection) {
-            if self.opening.is_none_or(|(day, _)| day != today) {
-                self.opening = Some((today, equity));
-            }
-        } else if self.openings_elsewhere.get(&connection).is_none_or(|(day, _)| *day != today) {
-            self.openings_elsewhere.insert(connection, (today, equity));
-        }
-    }
-
-    /// Makes the day's opening that of the account that is the default now.
+    /// Makes the day's opening that of the account that is the default now: another account's equity is no profit and no
+    /// loss. One that was not the default today opens its day with its next balance.
     ///
     /// The former one's is kept for its return: otherwise a choice and another back would undo the day's loss.
     fn change_opening(&mut self, former: Option<ConnectionId>, at: DateTime<Utc>) {
@@ -369,9 +450,8 @@ impl UserState {
             self.openings_elsewhere.insert(former, opening);
         }
         let Some(chosen) = chosen else { return };
-        let today = |(day, _): &(NaiveDate, Money)| *day == at.date_naive();
-        let known = self.balances.get(&chosen).map(|balance| (at.date_naive(), balance.equity));
-        self.opening = self.openings_elsewhere.remove(&chosen).filter(today).or(known);
+        let today = self.day(at);
+        self.opening = self.openings_elsewhere.remove(&chosen).filter(|(day, _)| *day == today);
     }
 
     /// Returns what protects the position in `symbol` at an account.
@@ -380,6 +460,54 @@ impl UserState {
         let cared =
             self.protections.iter().find(|cared| cared.connection == connection && cared.symbol == symbol);
         cared.map(|cared| &cared.protection)
+    }
+
+    /// Takes a balance over; the first one of a day is the day's opening.
+    fn told(&mut self, connection: ConnectionId, balance: &Balance, at: DateTime<Utc>) {
+        if self.default_connection().is_none_or(|known| known.id == connection) {
+            self.open_day(balance.equity, at);
+        }
+        self.balances.insert(connection, Box::new(*balance));
+    }
+
+    /// Opens a day with its first balance's equity; returns whether it was the first.
+    pub fn open_day(&mut self, equity: Money, at: DateTime<Utc>) -> bool {
+        let today = self.day(at);
+        let first = self.opening.is_none_or(|(day, _)| day < today);
+        if first {
+            self.opening = Some((today, equity));
+        }
+        first
+    }
+
+    /// Takes limits over. The day that runs goes on, whenever a day begins from now on: its loss is not forgotten.
+    fn limit(&mut self, limits: Limits, at: DateTime<Utc>) {
+        let before = self.day(at);
+        self.limits = limits;
+        let today = self.day(at);
+        self.opening = self.opening.filter(|(day, _)| *day == before).map(|(_, equity)| (today, equity));
+        self.openings_elsewhere.retain(|_, (day, _)| *day == before);
+        self.openings_elsewhere.values_mut().for_each(|(day, _)| *day = today);
+        self.breached = self.breached.filter(|(day, _)| *day == before).map(|(_, cause)| (today, cause));
+    }
+
+    /// Takes a halt over. One that losses called for stands before the person's own, which goes on after it.
+    fn halt(&mut self, cause: HaltCause, halt: Trading, at: DateTime<Utc>) {
+        let known = self.trading.cause();
+        if cause == HaltCause::Person {
+            if known.is_some_and(|known| known != HaltCause::Person) {
+                self.own_halt = Some(Box::new(halt));
+                return;
+            }
+        } else {
+            let today = self.day(at);
+            let before = self.breached.filter(|(day, _)| *day == today).map(|(_, cause)| cause);
+            self.breached = Some((today, before.map_or(cause, |before| before.max(cause))));
+            if known == Some(HaltCause::Person) {
+                self.own_halt = Some(Box::new(std::mem::take(&mut self.trading)));
+            }
+        }
+        self.trading = halt;
     }
 
     /// Takes a position over; what protected one that is flat now is gone with it.

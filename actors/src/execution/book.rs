@@ -96,6 +96,16 @@ impl Book {
         exits.into_iter().map(as_exit).collect()
     }
 
+    /// Returns whether an entry is on its way to a position: sent, and about to be answered or filled.
+    pub(super) fn is_growing(&self, key: Key) -> bool {
+        let coming = |order: &&Order| {
+            matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown)
+                || (order.ticket.kind == OrderKind::Market && order.status != OrderStatus::Queued)
+        };
+        let mut entries = self.open_orders().filter(|order| order.key() == key && !order.ticket.reduces);
+        entries.any(|order| coming(&order))
+    }
+
     /// Returns the orders that wait for a time or a market, and until when.
     pub(super) fn queued(&self) -> Vec<(ClientOrderId, Option<DateTime<Utc>>)> {
         let waits = |order: &&Order| order.queued.is_some_and(|queued| queued.cause != QueueCause::Room);

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::domain::event::Event;
+use crate::domain::event::{Event, HaltCause};
 use crate::domain::intent::Intent;
 use crate::domain::order::{Mode, OrderStep, Ticket};
 use crate::domain::risk::{Denial, DenialCode};
 use crate::domain::signal::Origin;
 use crate::domain::stages::Stages;
+use crate::kill_switch::Stops;
 
 /// The verdict on a signal, until the kill switches are asked.
 #[derive(Debug)]
@@ -35,12 +36,18 @@ impl Draft {
     }
 }
 
-/// What the kill switches say of an order: the way out by hand stays open.
-pub(super) fn halted(ticket: &Ticket, everybody: Option<&str>, own: Option<&str>) -> Option<Denial> {
-    if ticket.origin == Origin::Manual && ticket.reduces {
+/// What the kill switches say of an order: the way out by hand stays open, and so does the engine's own, which stops
+/// and limits need. After a day's loss every way out does.
+pub(super) fn halted(ticket: &Ticket, everybody: &Stops, own: &Stops) -> Option<Denial> {
+    if ticket.reduces && matches!(ticket.origin, Origin::Manual | Origin::Engine) {
         return None;
     }
-    let by = match (everybody, own) {
+    if let Some(stop) = &own.rules
+        && !(ticket.reduces && stop.cause == HaltCause::DailyLoss)
+    {
+        return Some(Denial::new(DenialCode::of(stop.cause), stop.reason.clone()));
+    }
+    let by = match (&everybody.person, &own.person) {
         (Some(reason), _) => format!("for everybody: {reason}"),
         (None, Some(reason)) => format!("by you: {reason}"),
         (None, None) => return None,

@@ -54,7 +54,9 @@ impl ExecutionState {
                 let position = adopted(&survey, key, self.book.user().position(connection, symbol));
                 tracing::warn!(user.id = %self.lines.id, %symbol, %ours, %theirs, "a position was changed outside");
                 metrics::counter!("trade_executor_drift_total").increment(1);
-                self.record(vec![Event::DriftFound { ours, position }]).await?;
+                let account = self.connections.get(&connection);
+                let price = account.and_then(|account| Some(account.market.quote(symbol)?.price));
+                self.record(vec![Event::DriftFound { ours, position, price }]).await?;
             } else {
                 again = true;
             }

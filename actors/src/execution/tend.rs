@@ -70,6 +70,7 @@ impl ExecutionState {
             exits: &exits,
             lot,
             holds: &|kind, quantity| account.broker.holds(key.1, kind, quantity),
+            growing: self.book.is_growing(key),
             may_place: self.watch.may_place(key, self.lines.shared.clock.now()),
         })
     }

@@ -9,15 +9,15 @@ use std::fmt::Debug;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::event::{Committed, Event, Scope};
+use crate::domain::event::{Committed, Event, HaltCause, Scope};
 use crate::domain::feed::{FeedRow, Outcome, SignalEntry, Source};
 use crate::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
 use crate::domain::order::{HistoryLine, Order, OrderStep, Ticket};
 use crate::domain::paper::{self, PaperAccount};
-use crate::domain::push::{Push, bodies};
+use crate::domain::push::{Body, Push, bodies, under_review};
 use crate::domain::report::OrderReport;
 use crate::domain::signal::Origin;
-use crate::domain::user::{Trading, UserState};
+use crate::domain::user::{Role, Trading, UserState};
 use crate::ports::log::{LogError, Records};
 use crate::ports::store::{Cell, Key, RowBatch, Store, StoreError};
 use crate::views::{GLOBAL, Progress, Seen, Views, key, newest_first, pair, seen_key, token_key};
@@ -36,6 +36,8 @@ pub struct Projection {
     undecided: BTreeMap<SignalId, bool>,
     busy: BTreeMap<UserId, bool>,
     rows: Vec<(Key, Option<Cell>)>,
+    /// Operators whose rows are not written yet.
+    new_operators: Vec<UserId>,
     applied: u64,
 }
 
@@ -96,6 +98,7 @@ impl Projection {
             undecided: BTreeMap::new(),
             busy: BTreeMap::new(),
             rows: Vec::new(),
+            new_operators: Vec::new(),
             applied: 0,
         }
     }
@@ -115,6 +118,10 @@ impl Projection {
         if let Event::UserCreated { name, role, limits } = event {
             let state = UserState::new(user, name.clone(), *role, limits.clone(), committed.at);
             self.users.insert(user, Some(Arc::new(state)));
+            if *role == Role::Operator {
+                self.rows.push((key(b"r/", user.uuid()), Some(Cell::Stored(Vec::new()))));
+                self.new_operators.push(user);
+            }
         }
         let Some(state) = self.user(user)? else { return Ok(()) };
         let was_idle = state.is_idle();
@@ -129,6 +136,30 @@ impl Projection {
         }
         if let Some(busy) = turned {
             self.busy.insert(user, busy);
+        }
+        self.alert_operators(user, committed, push)
+    }
+
+    /// Tells every operator of an account that the circuit breaker locked.
+    fn alert_operators(
+        &mut self,
+        about: UserId,
+        committed: &Committed,
+        push: &mut dyn FnMut(Push),
+    ) -> Result<(), StoreError> {
+        let Event::TradingHalted { cause: HaltCause::CircuitBreaker, reason, .. } = &*committed.event else {
+            return Ok(());
+        };
+        let Some(name) = self.user(about)?.map(|user| user.name.clone()) else { return Ok(()) };
+        let mut operators = self.views.operators()?;
+        operators.extend_from_slice(&self.new_operators);
+        operators.sort_unstable();
+        operators.dedup();
+        for operator in operators {
+            let Some(state) = self.user(operator)? else { continue };
+            state.pushed += 1;
+            let body = Body::Notification(under_review(&name, about, reason));
+            push(Push { user: operator, seq: state.pushed, at: committed.at, body });
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::domain::ids::{ConnectionId, UserId};
 use crate::domain::instrument::Symbol;
 use crate::domain::position::Position as Held;
 use crate::domain::restart::backoff;
-use crate::domain::user::{Trading, UserState};
+use crate::domain::user::UserState;
 use crate::engine::{Door, Shared};
 use crate::execution::{Execution, ExecutionArgs, ExecutionMsg};
 use crate::kill_switch::KillSwitch;
@@ -103,10 +103,7 @@ impl Family {
     }
 
     pub(super) async fn start_deciding(&mut self, user: &UserState) -> Result<(), ActorProcessingErr> {
-        // Never lifted here: a halt that could not be recorded holds on until trading is resumed.
-        if let Trading::Halted { reason, .. } = &user.trading {
-            self.lines.halt.set(Some(reason));
-        }
+        self.lines.halt.take_over(&user.trading, user.own_halt.as_deref());
         let parent = self.lines.user.get_cell();
         let args = RiskArgs { lines: Arc::clone(&self.lines), user: user.clone() };
         let (risk, _) = Actor::spawn_linked(None, Risk, args, parent.clone()).await?;
@@ -250,6 +247,13 @@ impl Family {
 
     pub(super) fn tell_risk(&self, msg: RiskMsg) {
         self.lines.risk.tell(msg);
+    }
+
+    /// Passes facts on that the totals depend on, such as when a day begins.
+    pub(super) fn tell_portfolio(&self, events: &Arc<[Arc<Event>]>) {
+        if self.portfolio {
+            self.lines.portfolio.tell(PortfolioMsg::Facts(Arc::clone(events)));
+        }
     }
 
     pub(super) fn tell_execution(&self, msg: ExecutionMsg) {

@@ -61,13 +61,15 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
         }
         None => None,
     };
-    let views = call.engine()?.views();
+    let engine = call.engine()?;
+    let views = engine.views();
     views.settled().await?;
     let mut users = views.users(after, limit.saturating_add(1))?;
     let more = users.len() > limit;
     users.truncate(limit);
     let next_cursor = users.last().filter(|_| more).map(|user| user.id.to_string());
-    ok(&Page { items: users.iter().map(person).collect(), next_cursor })
+    let now = engine.clock().now();
+    ok(&Page { items: users.iter().map(|user| person(user, now)).collect(), next_cursor })
 }
 
 /// Adds a person with a paper account and two sources.
@@ -95,22 +97,23 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Problem> {
     json(StatusCode::CREATED, &person)
 }
 
-/// Lifts a suspension.
+/// Lifts a suspension, and a halt that losses called for.
 pub(crate) async fn resume(call: Call) -> Result<Answer, Problem> {
     let engine = call.engine()?;
     let id: UserId = call.id()?;
     engine.views().settled().await?;
     engine.views().user(id)?.ok_or_else(Problem::not_found)?;
-    engine.lift_suspension(id, call.head.caller()).await?;
+    let by = engine.views().user(call.user()?)?.ok_or_else(Problem::unauthorized)?.name;
+    engine.lift(id, by, call.head.caller()).await?;
     engine.views().settled().await?;
     let user = engine.views().user(id)?.ok_or_else(Problem::not_found)?;
-    ok(&person(&user))
+    ok(&person(&user, engine.clock().now()))
 }
 
-fn person(user: &UserState) -> Person<'_> {
+fn person(user: &UserState, now: DateTime<Utc>) -> Person<'_> {
     Person {
         user: User::of(user),
-        trading: Halt::of(&user.trading),
+        trading: Halt::of(user.trading_at(now)),
         suspended: user.suspended.as_deref(),
         created_at: user.created_at,
     }

@@ -8,6 +8,7 @@ use trade_actors::domain::ids::SourceId;
 use trade_actors::domain::instrument::Instrument;
 use trade_actors::domain::money::{Money, Price, Quantity};
 use trade_actors::domain::order::Mode;
+use trade_actors::domain::risk::SourceLimits;
 use trade_actors::domain::signal::Origin;
 use trade_actors::domain::user::{Role, UserState};
 use trade_actors::engine::Engine;
@@ -15,9 +16,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use warp::http::StatusCode;
 
+use super::risk::{amount, share, within};
 use super::webhook::said;
 use crate::intake::{read_webhook, redact};
 use crate::keys::token_hash;
+use crate::web::body::Number;
 use crate::web::call::{Answer, Call, json, nothing, ok};
 use crate::web::meters::Outcome;
 use crate::web::problem::Problem;
@@ -37,6 +40,33 @@ pub(crate) struct NewSource {
     /// Shown name.
     #[schema(example = "Breakout strategy")]
     name: String,
+}
+
+/// Limits for a source's signals; what is absent or null is not limited beside the person's own limits.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceLimitsChange {
+    /// Above 0, at most 100.
+    #[schema(value_type = Option<String>)]
+    position_max_pct: Option<Number>,
+    /// Above 0.
+    #[schema(value_type = Option<String>)]
+    order_max_notional: Option<Number>,
+    /// 1 to 100000.
+    orders_per_minute: Option<u32>,
+}
+
+impl SourceLimitsChange {
+    fn checked(self) -> Result<SourceLimits, Problem> {
+        let pct = self.position_max_pct.map(|Number(pct)| share("position_max_pct", pct)).transpose()?;
+        let amount = self.order_max_notional.map(|Number(most)| amount("order_max_notional", most));
+        let rate = self.orders_per_minute.map(|most| within("orders_per_minute", most, 1, 100_000));
+        Ok(SourceLimits {
+            position_max_pct: pct,
+            order_max_notional: amount.transpose()?,
+            orders_per_minute: rate.transpose()?,
+        })
+    }
 }
 
 /// Lists the sources that the caller follows.
@@ -111,6 +141,19 @@ pub(crate) async fn unfollow(call: Call) -> Result<Answer, Problem> {
     }
     commit(&call, &account, [Event::SourceUnfollowed { source: id }]).await?;
     Ok(nothing())
+}
+
+/// Limits a source's signals for the caller. All limits of the source are given at once.
+pub(crate) async fn limit(call: Call) -> Result<Answer, Problem> {
+    let limits = call.json::<SourceLimitsChange>()?.checked()?;
+    let account = call.account().await?;
+    let id: SourceId = call.id()?;
+    let engine = call.engine()?;
+    let source = engine.views().sources_of(account.id)?.into_iter().find(|source| source.id == id);
+    let source = source.ok_or_else(Problem::not_found)?;
+    let limits = Some(limits).filter(|limits| !limits.is_empty());
+    engine.set_source_limits(account.id, source.id, limits, call.head.caller()).await?;
+    ok(&worded(&call, &source, &call.account().await?))
 }
 
 /// Sends a small order through the whole path, as if an alert had come.

@@ -1,8 +1,11 @@
 //! The kill switch: one's own, and, for operators, everybody's.
 
 use serde::{Deserialize, Serialize};
-use trade_actors::domain::user::Trading;
+use trade_actors::arrival::Refused;
+use trade_actors::domain::risk::DenialCode;
+use trade_actors::domain::user::{Trading, UserState};
 use utoipa::ToSchema;
+use warp::http::StatusCode;
 
 use crate::web::call::{Answer, Call, ok};
 use crate::web::guard::is_operator;
@@ -50,8 +53,9 @@ pub(crate) enum ScopeWord {
 pub(crate) async fn show(call: Call) -> Result<Answer, Problem> {
     let account = call.account().await?;
     let global = call.engine()?.views().global_trading()?;
-    let active = account.trading != Trading::Active || global != Trading::Active;
-    ok(&KillSwitch { active, trading: Halt::of(&account.trading), global: Halt::of(&global) })
+    let trading = account.trading_at(call.engine()?.clock().now());
+    let active = *trading != Trading::Active || global != Trading::Active;
+    ok(&KillSwitch { active, trading: Halt::of(trading), global: Halt::of(&global) })
 }
 
 /// Turns a switch.
@@ -80,7 +84,19 @@ pub(crate) async fn turn(call: Call) -> Result<Answer, Problem> {
     if global {
         engine.switch_all(halt, by, caller).await?;
     } else {
-        engine.switch(user, halt, by, caller).await?;
+        match engine.switch(user, halt, by, caller).await {
+            Err(Refused::HaltedByRules) => return Err(not_theirs(&call.account().await?)),
+            result => result?,
+        }
     }
     show(call).await
+}
+
+/// Words why a person does not resume trading that losses stopped.
+fn not_theirs(account: &UserState) -> Problem {
+    match account.trading.by_rules() {
+        Some((cause, reason)) => Problem::new(StatusCode::CONFLICT, DenialCode::of(cause).as_str(), reason),
+        // Its end is being recorded right now.
+        None => Refused::HaltedByRules.into(),
+    }
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use trade_actors::domain::account::PAPER;
+use trade_actors::domain::event::HaltCause;
 use trade_actors::domain::feed;
 use trade_actors::domain::risk;
 use trade_actors::domain::user::{Connection, Role, Trading, UserState};
@@ -41,6 +42,11 @@ pub(crate) struct Halt<'a> {
     pub(crate) reason: Option<&'a str>,
     /// When.
     pub(crate) at: Option<DateTime<Utc>>,
+    /// `person`, `daily_loss` or `circuit_breaker`.
+    #[schema(example = "daily_loss")]
+    pub(crate) cause: Option<&'static str>,
+    /// When it ends by itself; null: when somebody resumes trading.
+    pub(crate) until: Option<DateTime<Utc>>,
 }
 
 /// A source of signals.
@@ -57,6 +63,8 @@ pub(crate) struct Source<'a> {
     pub(crate) webhook_url: Option<String>,
     /// Whether it is the caller's own.
     pub(crate) own: bool,
+    /// Limits for its signals, beside the caller's own; the stricter holds.
+    pub(crate) limits: SourceLimits,
     /// When it was made.
     pub(crate) created_at: DateTime<Utc>,
 }
@@ -104,6 +112,17 @@ pub(crate) struct Token<'a> {
     pub(crate) created_at: DateTime<Utc>,
 }
 
+/// Limits for the signals of one source; null: none beside the person's own.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SourceLimits {
+    /// Largest position in one symbol, in per cent of equity.
+    pub(crate) position_max_pct: Option<Decimal>,
+    /// Largest value of one order.
+    pub(crate) order_max_notional: Option<Decimal>,
+    /// Most orders in one minute.
+    pub(crate) orders_per_minute: Option<u32>,
+}
+
 /// Risk limits. Percentages are of equity.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Limits {
@@ -119,6 +138,30 @@ pub(crate) struct Limits {
     pub(crate) signal_max_age_s: u32,
     /// Oldest a balance may be for a new entry, in seconds.
     pub(crate) balance_max_age_s: u32,
+    /// Distance of the stop-loss that an entry without one gets, in per cent of its price; 0: none.
+    pub(crate) stop_loss_pct: Decimal,
+    /// Largest loss of a day, in per cent of the day's opening equity; 0: no such limit.
+    pub(crate) daily_loss_pct: Decimal,
+    /// Largest loss of a day, as an amount; 0: no such limit.
+    pub(crate) daily_loss_amount: Decimal,
+    /// Loss of a day at which everything is sold and the account is locked, in per cent of the day's opening equity;
+    /// 0: no such limit.
+    pub(crate) breaker_pct: Decimal,
+    /// When a trading day begins, in minutes after 00:00 UTC.
+    pub(crate) day_starts_min: u32,
+    /// How long the rest of a partly filled order may stay open, in seconds.
+    pub(crate) partial_fill_timeout_s: u32,
+    /// Within how many seconds signals on one symbol are merged; 0: never.
+    pub(crate) merge_window_s: u32,
+    /// Whether orders may execute before and after the regular session.
+    pub(crate) extended_hours: bool,
+    /// Furthest a price may have moved while an order waited for its market, in per cent.
+    pub(crate) queue_drift_pct: Decimal,
+    /// Longest an order waits for its market, in hours.
+    pub(crate) queue_max_age_h: u32,
+    /// What is done about a position whose stop the broker does not take: `emulate`, `retry` or `flatten`.
+    #[schema(example = "emulate")]
+    pub(crate) unprotected: &'static str,
 }
 
 impl<'a> User<'a> {
@@ -141,11 +184,26 @@ impl<'a> Halt<'a> {
     #[must_use]
     pub(crate) fn of(trading: &'a Trading) -> Self {
         match trading {
-            Trading::Active => Self { state: "active", by: None, reason: None, at: None },
-            Trading::Halted { by, reason, at, .. } => {
-                Self { state: "halted", by: Some(by), reason: Some(reason), at: Some(*at) }
+            Trading::Active => {
+                Self { state: "active", by: None, reason: None, at: None, cause: None, until: None }
             }
+            Trading::Halted { by, reason, at, cause, until } => Self {
+                state: "halted",
+                by: Some(by),
+                reason: Some(reason),
+                at: Some(*at),
+                cause: Some(word(*cause)),
+                until: *until,
+            },
         }
+    }
+}
+
+const fn word(cause: HaltCause) -> &'static str {
+    match cause {
+        HaltCause::Person => "person",
+        HaltCause::DailyLoss => "daily_loss",
+        HaltCause::CircuitBreaker => "circuit_breaker",
     }
 }
 
@@ -178,6 +236,7 @@ impl<'a> Source<'a> {
             kind: if source.token_hash.is_some() { "tradingview" } else { "dashboard" },
             webhook_url: (own && source.token_hash.is_some()).then(address),
             own,
+            limits: SourceLimits::of(user.source_limits(source.id)),
             created_at: source.created_at,
         }
     }
@@ -233,6 +292,19 @@ impl<'a> Token<'a> {
     }
 }
 
+impl SourceLimits {
+    /// Words a source's limits.
+    #[must_use]
+    pub(crate) fn of(limits: Option<&risk::SourceLimits>) -> Self {
+        let limits = limits.cloned().unwrap_or_default();
+        Self {
+            position_max_pct: limits.position_max_pct.map(|pct| pct.get().normalize()),
+            order_max_notional: limits.order_max_notional.map(|amount| amount.get().normalize()),
+            orders_per_minute: limits.orders_per_minute,
+        }
+    }
+}
+
 impl Limits {
     /// Words limits.
     #[must_use]
@@ -244,6 +316,21 @@ impl Limits {
             orders_per_minute: limits.orders_per_minute,
             signal_max_age_s: limits.signal_max_age_s,
             balance_max_age_s: limits.balance_max_age_s,
+            stop_loss_pct: limits.stop_loss_pct.get().normalize(),
+            daily_loss_pct: limits.daily_loss_pct.get().normalize(),
+            daily_loss_amount: limits.daily_loss_amount.get().normalize(),
+            breaker_pct: limits.breaker_pct.get().normalize(),
+            day_starts_min: limits.day_starts_min,
+            partial_fill_timeout_s: limits.partial_fill_timeout_s,
+            merge_window_s: limits.merge_window_s,
+            extended_hours: limits.extended_hours,
+            queue_drift_pct: limits.queue_drift_pct.get().normalize(),
+            queue_max_age_h: limits.queue_max_age_h,
+            unprotected: match limits.unprotected {
+                risk::Unprotected::Emulate => "emulate",
+                risk::Unprotected::Retry => "retry",
+                risk::Unprotected::Flatten => "flatten",
+            },
         }
     }
 }

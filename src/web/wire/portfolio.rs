@@ -155,7 +155,7 @@ impl Portfolio {
     /// Adds a user's account up at the latest prices.
     #[must_use]
     pub(crate) fn now(user: &UserState, market: &dyn Market, now: DateTime<Utc>) -> Self {
-        Self::of(&user.summary(|symbol| Some(market.quote(symbol)?.price)), now)
+        Self::of(&user.summary(now, |symbol| Some(market.quote(symbol)?.price)), now)
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn state_sync(
     let data = StateSync {
         user: User::of(user),
         mode: if live { Mode::Live.as_str() } else { Mode::Paper.as_str() },
-        trading: Halt::of(&user.trading),
+        trading: Halt::of(user.trading_at(now)),
         global_halt: engine.global_halt().is_some(),
         portfolio: Portfolio::now(user, market, now),
         positions: Position::all(user, market),

@@ -38,6 +38,8 @@ pub struct View<'a> {
     pub lot: Quantity,
     /// Whether the broker can hold such an order by itself.
     pub holds: &'a dyn Fn(OrderKind, Quantity) -> bool,
+    /// Whether an entry is on its way, so that there may be more to close in a moment.
+    pub growing: bool,
     /// Whether new protective orders may be placed now: not right after the broker refused one.
     pub may_place: bool,
 }
@@ -117,7 +119,7 @@ fn sum<'a>(exits: impl Iterator<Item = &'a Exit>) -> Quantity {
 #[must_use]
 pub fn converge(view: &View<'_>) -> Vec<Move> {
     if view.net.is_flat() {
-        return wind_up(view.exits);
+        return wind_up(view);
     }
     if view.protection.is_some_and(|protection| protection.leave.is_some()) {
         return leave(view);
@@ -132,13 +134,16 @@ pub fn converge(view: &View<'_>) -> Vec<Move> {
 }
 
 /// The position is flat: its protection must not open a new one.
-fn wind_up(exits: &[Exit]) -> Vec<Move> {
+fn wind_up(view: &View<'_>) -> Vec<Move> {
+    let exits = view.exits;
     let mut moves: Vec<_> = exits
         .iter()
         .filter(|exit| (exit.purpose != Purpose::Signal || exit.reduces) && exit.can_cancel())
         .map(|exit| Move::Cancel(exit.order))
         .collect();
-    moves.extend(exits.iter().filter(|exit| exit.waits()).map(|exit| Move::Drop(exit.order)));
+    if !view.growing {
+        moves.extend(exits.iter().filter(|exit| exit.waits()).map(|exit| Move::Drop(exit.order)));
+    }
     moves
 }
 
@@ -170,6 +175,8 @@ fn make_room(view: &View<'_>) -> Vec<Move> {
         if exit.leaves <= free {
             moves.push(Move::Release(exit.order, exit.leaves));
             free = free.less(exit.leaves);
+        } else if view.growing {
+            free = Quantity::ZERO;
         } else if blocked {
             lacking += exit.leaves.less(free);
             free = Quantity::ZERO;

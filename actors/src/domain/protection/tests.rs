@@ -45,6 +45,7 @@ fn next(net: i64, protection: &Protection, exits: &[Exit]) -> Vec<Move> {
         exits,
         lot: quantity(1),
         holds: &HOLDS_ALL,
+        growing: false,
         may_place: true,
     })
 }
@@ -110,6 +111,32 @@ fn a_close_waits_until_the_stop_lets_go_and_the_stop_comes_back_for_the_rest() {
 }
 
 #[test]
+fn a_close_that_came_right_after_its_entry_waits_for_the_entrys_fill() {
+    let plan = guarded(1, None, &[]);
+    let waiting = Exit {
+        status: OrderStatus::Queued,
+        waits_for_room: true,
+        ..exit(2, Purpose::Signal, OrderKind::Market, 1)
+    };
+    let view = |net: i64, growing| {
+        let net = Net::new(net.into());
+        let exits = [waiting];
+        converge(&View {
+            net,
+            protection: Some(&plan),
+            exits: &exits,
+            lot: quantity(1),
+            holds: &HOLDS_ALL,
+            growing,
+            may_place: true,
+        })
+    };
+    assert_eq!(view(0, true), []);
+    assert_eq!(view(1, true), [Move::Release(id(2), quantity(1))]);
+    assert_eq!(view(0, false), [Move::Drop(id(2))]);
+}
+
+#[test]
 fn a_moved_stop_is_replaced_only_once_the_old_one_is_gone() {
     let plan = guarded(10, Some("95"), &[]);
     let old = exit(1, ALONE, stop("90"), 10);
@@ -148,6 +175,7 @@ fn what_the_broker_cannot_hold_is_left_to_us() {
         exits: &[],
         lot: quantity(1),
         holds: &only_stops,
+        growing: false,
         may_place: true,
     };
     let place = Move::Place { quantity: quantity(10), kind: stop("90"), purpose: ALONE };

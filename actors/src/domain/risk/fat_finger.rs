@@ -15,6 +15,14 @@ pub(super) fn rule(intent: Intent, seen: &Snapshot<'_>) -> Result<Intent, Denial
             format!("More than {} orders within a minute. Nothing was sent.", limits.orders_per_minute),
         ));
     }
+    if let Some(most) = seen.source_limits.and_then(|source| source.orders_per_minute)
+        && seen.recent_from_source >= most
+    {
+        return Err(Denial::new(
+            DenialCode::OrderRate,
+            format!("More than {most} orders of this source within a minute. Nothing was sent."),
+        ));
+    }
     if let Some(quote) = seen.quote {
         let named = ticket.kind.limit().into_iter().chain(ticket.kind.trigger());
         if let Some(far) =

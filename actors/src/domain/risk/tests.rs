@@ -9,6 +9,8 @@ use crate::domain::instrument::AssetClass;
 use crate::domain::order::Mode;
 use crate::domain::signal::{Action, DeliveryKey, Instruction, OrderKind, Origin, Side, Signal};
 
+mod halts;
+
 fn dec(text: &str) -> Decimal {
     text.parse().unwrap()
 }
@@ -46,6 +48,8 @@ struct Case {
     position: Net,
     pending: Net,
     recent_orders: u32,
+    from_source: (Option<SourceLimits>, u32),
+    day: Option<day::Standing>,
     signal: Signal,
 }
 
@@ -79,6 +83,8 @@ impl Case {
             position: Net::FLAT,
             pending: Net::FLAT,
             recent_orders: 0,
+            from_source: (None, 0),
+            day: None,
             signal: Signal {
                 id: SignalId::new(Uuid::from_u128(3)),
                 source: SourceId::new(Uuid::from_u128(4)),
@@ -132,6 +138,9 @@ impl Case {
             position: self.position,
             pending: self.pending,
             recent_orders: self.recent_orders,
+            source_limits: self.from_source.0.as_ref(),
+            recent_from_source: self.from_source.1,
+            day: self.day,
         }
     }
 
@@ -301,28 +310,6 @@ fn an_old_signal_is_not_acted_on() {
     assert_eq!(
         case.message(),
         "The signal was 31 s old when it could be acted on (limit 30 s). Nothing was sent."
-    );
-}
-
-#[test]
-fn a_halt_stops_everything_but_leaving_by_hand() {
-    for case in [
-        fine().with(|case| case.trading = halted("owner")),
-        fine().with(|case| case.global_halt = Some("maintenance".to_owned())),
-    ] {
-        assert_eq!(case.denied(), DenialCode::Halted);
-        assert_eq!(case.clone().manual().denied(), DenialCode::Halted);
-        assert_eq!(case.clone().closing().holding("5").denied(), DenialCode::Halted);
-        assert!(case.closing().holding("5").manual().review().is_ok());
-    }
-}
-
-#[test]
-fn a_halt_is_told_with_who_and_why() {
-    let case = fine().with(|case| case.trading = halted("owner"));
-    assert_eq!(
-        case.message(),
-        "Trading is halted (owner: lunch). Nothing was sent. Resume trading to take signals again."
     );
 }
 

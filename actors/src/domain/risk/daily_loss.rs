@@ -1,0 +1,16 @@
+//! No new position once the day's loss has come to a limit: the rule for what comes between breach and halt.
+
+use super::day::{Verdict, judge};
+use super::{Denial, DenialCode, Snapshot};
+use crate::domain::intent::Intent;
+
+pub(super) fn rule(intent: Intent, seen: &Snapshot<'_>) -> Result<Intent, Denial> {
+    if intent.ticket.reduces {
+        return Ok(intent);
+    }
+    match seen.day.map(|day| judge(seen.limits, &day, seen.now)) {
+        Some(Verdict::DailyLoss { message, .. }) => Err(Denial::new(DenialCode::DailyLoss, message)),
+        Some(Verdict::Breaker { message }) => Err(Denial::new(DenialCode::UnderReview, message)),
+        Some(Verdict::Fine) | None => Ok(intent),
+    }
+}
