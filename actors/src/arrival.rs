@@ -63,14 +63,14 @@ pub enum Refused {
     /// The index cannot be read.
     #[error("the index cannot be read at present; nothing was done; send it again in a moment")]
     Unavailable,
-    /// It may not be, as the account is.
-    #[error(transparent)]
-    Obstacle(#[from] Obstacle),
     /// Losses stopped trading: that is not the person's to end.
     #[error(
         "a loss limit stopped trading; nothing was changed; it ends by itself, or an operator lifts it after a review"
     )]
     HaltedByRules,
+    /// It may not be, as the account is.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
     /// The answer did not come: whether it was taken is not known, but the same delivery is never executed twice.
     #[error("the engine did not answer in time; send the same delivery again: it is never executed twice")]
     Unanswered,

@@ -59,6 +59,8 @@ async fn the_printed_command_pasted_into_a_shell_buys_shares() {
 #[tokio::test]
 async fn the_banner_shows_the_links_and_says_that_no_money_is_at_stake() {
     let server = Setup::new().start().await;
+    // It is shown once the ready file is written.
+    crate::support::wait_until("the banner", || async { server.stderr().contains("PAPER") }).await;
     let said = server.stderr();
     for part in [server.ready("login_url"), server.ready("webhook_url"), server.ready("url"), "PAPER"] {
         assert!(said.contains(part), "{part} is missing in {said}");

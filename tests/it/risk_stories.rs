@@ -139,8 +139,11 @@ async fn us_006_3_a_loss_near_its_limit_pauses_trading_until_midnight() {
     until_active(&api).await;
     let resumed = screen.next_of("risk.resumed").await;
     assert_eq!(resumed["data"]["by"], "schedule", "{resumed}");
-    let program = program.restart(|| {}).await;
-    let api = program.again(&api);
+    // The broker is asked for the balance every 25 seconds; the first answer of the day opens it.
+    wait_until("the new day to be opened", || async {
+        api.read("/api/v1/risk").await["usage"]["day_opening"] == "9515"
+    })
+    .await;
     trade(&api, "next", "NVDA", "buy", "1", "filled").await;
     assert_eq!(
         (log::count(&program.data(), "TRADING_HALTED"), log::count(&program.data(), "TRADING_RESUMED")),
@@ -280,6 +283,8 @@ async fn us_001_5_a_loss_of_five_per_cent_disables_trading_until_tomorrow() {
     let api = program.again(&api);
     until_active(&api).await;
     trade(&api, "next", "NVDA", "buy", "1", "filled").await;
+    let usage = api.read("/api/v1/risk").await["usage"].clone();
+    assert_eq!((&usage["day_opening"], &usage["day_pnl"]), (&"95000".into(), &"0".into()), "a new day");
     let records = log::records(&program.data());
     let halts: Vec<_> = records
         .iter()

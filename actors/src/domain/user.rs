@@ -207,19 +207,18 @@ pub struct UserState {
     /// Profit taken by all closed parts.
     #[serde(default)]
     pub realized: Option<Money>,
-    /// Equity of the default account at the first balance of the day, less what was withdrawn since and with what was
-    /// deposited.
+    /// Equity at the first balance of the day, less what was withdrawn since and with what was deposited.
     #[serde(default)]
     pub opening: Option<(NaiveDate, Money)>,
-    /// The same of accounts that were the default before.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub openings_elsewhere: BTreeMap<ConnectionId, (NaiveDate, Money)>,
     /// The strictest halt that the day's loss called for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breached: Option<(NaiveDate, HaltCause)>,
     /// The person's own halt, while one that losses called for stands in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_halt: Option<Box<Trading>>,
+    /// The same of the accounts that are not the default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub openings_elsewhere: BTreeMap<ConnectionId, (NaiveDate, Money)>,
     /// How many events were pushed to this user's sockets (the WebSocket `seq`).
     #[serde(default)]
     pub pushed: u64,
@@ -250,9 +249,9 @@ impl UserState {
             balances: BTreeMap::new(),
             realized: None,
             opening: None,
-            openings_elsewhere: BTreeMap::new(),
             breached: None,
             own_halt: None,
+            openings_elsewhere: BTreeMap::new(),
             pushed: 0,
             last_seq: 0,
         }
@@ -437,8 +436,7 @@ impl UserState {
         }
     }
 
-    /// Makes the day's opening that of the account that is the default now: another account's equity is no profit and no
-    /// loss. One that was not the default today opens its day with its next balance.
+    /// Makes the day's opening that of the account that is the default now.
     ///
     /// The former one's is kept for its return: otherwise a choice and another back would undo the day's loss.
     fn change_opening(&mut self, former: Option<ConnectionId>, at: DateTime<Utc>) {
@@ -451,7 +449,8 @@ impl UserState {
         }
         let Some(chosen) = chosen else { return };
         let today = self.day(at);
-        self.opening = self.openings_elsewhere.remove(&chosen).filter(|(day, _)| *day == today);
+        let known = self.balances.get(&chosen).map(|balance| (today, balance.equity));
+        self.opening = self.openings_elsewhere.remove(&chosen).filter(|(day, _)| *day == today).or(known);
     }
 
     /// Returns what protects the position in `symbol` at an account.
@@ -466,6 +465,12 @@ impl UserState {
     fn told(&mut self, connection: ConnectionId, balance: &Balance, at: DateTime<Utc>) {
         if self.default_connection().is_none_or(|known| known.id == connection) {
             self.open_day(balance.equity, at);
+        } else {
+            let today = self.day(at);
+            let known = self.openings_elsewhere.get(&connection);
+            if known.is_none_or(|(day, _)| *day != today) {
+                self.openings_elsewhere.insert(connection, (today, balance.equity));
+            }
         }
         self.balances.insert(connection, Box::new(*balance));
     }

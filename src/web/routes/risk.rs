@@ -105,7 +105,7 @@ pub(crate) struct LimitsChange {
 /// Shows the limits and how much of them is used.
 pub(crate) async fn show(call: Call) -> Result<Answer, Problem> {
     let account = call.account().await?;
-    ok(&risk(&call, &account, &account.limits)?)
+    ok(&risk(&call, &account)?)
 }
 
 /// Changes limits.
@@ -113,11 +113,12 @@ pub(crate) async fn change(call: Call) -> Result<Answer, Problem> {
     let change: LimitsChange = call.json()?;
     let account = call.account().await?;
     let limits = change.applied_to(account.limits.clone())?;
-    call.engine()?.set_limits(account.id, limits.clone(), call.head.caller()).await?;
-    ok(&risk(&call, &account, &limits)?)
+    call.engine()?.set_limits(account.id, limits, call.head.caller()).await?;
+    show(call).await
 }
 
-fn risk<'a>(call: &Call, account: &'a UserState, limits: &DomainLimits) -> Result<Risk<'a>, Problem> {
+fn risk<'a>(call: &Call, account: &'a UserState) -> Result<Risk<'a>, Problem> {
+    let limits = &account.limits;
     let engine = call.engine()?;
     let now = engine.clock().now();
     let portfolio = Portfolio::now(account, engine.market(), now);

@@ -60,39 +60,33 @@ pub(crate) struct TestApp {
 
 impl TestApp {
     pub(crate) async fn start() -> Self {
-        Self::start_with(|_| {}, Arc::new(SystemClock::new()), None).await
+        Self::configured(|_| {}).await
     }
 
     /// Starts with a broker that fails by script.
     pub(crate) async fn behind(script: &venues::flaky::Script) -> Self {
         let script = script.clone();
         let between: Between = Box::new(move |brokers| script.before(brokers));
-        Self::start_with(|_| {}, Arc::new(SystemClock::new()), Some(between)).await
+        Self::start_on(tempfile::tempdir().unwrap(), |_, options| options.between = Some(between)).await
     }
 
     /// Starts with settings changed.
     pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_with(change, Arc::new(SystemClock::new()), None).await
+        let dir = tempfile::tempdir().unwrap();
+        Self::start_on(dir, |config, _| change(config)).await
     }
 
     /// Starts with other settings, by the test's own clock.
     pub(crate) async fn by_clock(clock: &Arc<TestClock>, settings: impl FnOnce(&mut Config)) -> Self {
-        Self::start_with(settings, Arc::clone(clock) as _, None).await
-    }
-
-    async fn start_with(
-        settings: impl FnOnce(&mut Config),
-        clock: Arc<dyn Clock>,
-        between: Option<Between>,
-    ) -> Self {
-        let adjust = |config: &mut Config, options: &mut Options| {
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        Self::start_on(tempfile::tempdir().unwrap(), |config, options| {
             settings(config);
-            (options.clock, options.between) = (clock, between);
-        };
-        Self::start_on(tempfile::tempdir().unwrap(), adjust).await
+            options.clock = clock;
+        })
+        .await
     }
 
-    /// Starts on the data in a folder, with other settings and options than the usual ones.
+    /// Starts on the data in a folder, with other settings than the usual ones.
     pub(crate) async fn start_on(dir: TempDir, adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
         let alone = ALONE.lock().await;
         let mut config = Config::default();

@@ -1,6 +1,30 @@
 //! The administration: what tests do to a venue in another process, as JSON over HTTP below `/admin`.
 //!
-//! Every call is one of [`World`]'s. What it refuses is answered with 400 or 404 and `{"error": ".."}`.
+//! Every call is one of [`World`]'s. What it refuses is answered with 400 or 404 and `{"error": ".."}`. Fields a body
+//! does not know are refused. Amounts are strings or numbers. Orders go by the number that `GET /admin/orders` shows.
+//!
+//! | `POST` | body |
+//! |---|---|
+//! | `/accounts` | `{"key_id":"K","secret":"S","cash":"100000","name":"a","token":"T","multiplier":"2","standing":{"trading_blocked":true}}` |
+//! | `/accounts/{name}` | `{"revoked":true}`, or `secret`, `token`, `status`, `*_blocked`, `trade_suspended_by_user`, `shorting_enabled`, `multiplier` |
+//! | `/accounts/{name}/deposits` | `{"amount":"-50.5"}` |
+//! | `/accounts/{name}/trades` | `{"symbol":"AAPL","side":"sell","qty":"2","price":"190.25"}` |
+//! | `/instruments` | `{"symbol":"OLD","active":false}`, or `tradable`, `fractionable`, `shortable`, `name` |
+//! | `/prices` | `{"symbol":"AAPL","bid":"190.50","ask":"190.52","last":"190.51"}` |
+//! | `/fills` | `{"fill":{"mode":"parts","parts":3,"every_ms":50},"symbol":"AAPL","cancel_takes_ms":20}`; modes `at_once`, `manual` too |
+//! | `/halts` | `{"symbol":"AAPL","halted":true}` |
+//! | `/clock` | `{"now":"2024-06-06T13:30:00Z","hours":{"mode":"nyse"}}`, or `offset_ms`; modes `always_open`, `closed` too |
+//! | `/limits` | `{"per_minute":200}`; null is no limit |
+//! | `/orders/{number}/fill` | `{"qty":"2","price":"190.5"}` |
+//! | `/orders/{number}/end` | `{"status":"rejected"}`, or `canceled`, `expired` |
+//! | `/oauth/clients` | `{"client_id":"app","client_secret":"hush"}` |
+//! | `/faults` | `[{"on":"POST /v2/orders","skip":1,"times":2,"action":{"do":"reset","when":"after"}}]`: see [`Rule`] |
+//! | `/faults/streams` | `{"account":"a","channel":"orders","duplicate":true,"window":3,"hold_ms":500,"delay_ms":20,"swallow":1}` |
+//! | `/streams/drop` | `{"account":"a"}`; `{}` is all |
+//! | `/streams/refuse` | `{"for_ms":1000}` |
+//!
+//! `DELETE /faults` ends all faults. `GET` shows `/journal?since=N`, `/orders?account=`, `/positions?account=`, `/faults`,
+//! `/streams?account=`, `/rates?account=`, `/clock` and `/seed`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hyper::Method;

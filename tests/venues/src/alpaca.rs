@@ -23,7 +23,7 @@ use hyper::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::book::{Order, OrderId, Rules};
+use crate::book::{Order, OrderId};
 use crate::faults::Facts;
 use crate::http::{Answer, Request};
 use crate::server::{Ended, Server, Socket, Trouble, Venue};
@@ -61,7 +61,7 @@ impl Alpaca {
     ///
     /// The address is taken, or the journal's file cannot be opened.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let world = World::new(&options, Rules::default())?;
+        let world = World::new(&options)?;
         let ids = Ids::new(world.seed());
         let venue = Arc::new(Manners { ids, codes: Mutex::default() });
         let server = Server::start(Arc::clone(&world), venue, &options.listen).await?;

@@ -202,6 +202,7 @@ pub struct Book {
     session: Session,
     halted: BTreeSet<String>,
     cancel_takes: TimeDelta,
+    doomed: bool,
     trades: Vec<Trade>,
     events: Vec<Event>,
     told: u64,
@@ -285,10 +286,9 @@ impl Book {
     /// Returns an order and its legs as they were when it was taken, until [`Book::take_events`] forgets it.
     #[must_use]
     pub fn as_taken(&self, id: OrderId) -> Option<(&Order, &[Order])> {
-        let taken = self
-            .events
-            .iter()
-            .find(|event| event.order.id == id && matches!(event.what, What::Accepted | What::New))?;
+        let taken = self.events.iter().find(|event| {
+            event.order.id == id && matches!(event.what, What::Accepted | What::Held | What::New)
+        })?;
         Some((&taken.order, &taken.legs))
     }
 
@@ -326,6 +326,11 @@ impl Book {
         self.cancel_takes = takes;
     }
 
+    /// Makes the book reject orders right after it has taken them, or no longer.
+    pub fn set_doomed(&mut self, doomed: bool) {
+        self.doomed = doomed;
+    }
+
     /// Changes a price, and trades what trades at it. Returns none if the symbol has no price even so.
     pub fn set_price(&mut self, now: DateTime<Utc>, price: &Price) -> Option<Quote> {
         let quote = self.feed.set(price, now)?;
@@ -357,14 +362,20 @@ impl Book {
     /// Does what was only waiting for time to pass: next parts, late cancels, ends of orders without an end.
     pub fn advance(&mut self, now: DateTime<Utc>) {
         for id in self.open_ids() {
-            let Some(order) = self.orders.get(&id) else { continue };
+            let Some(order) = self.orders.get_mut(&id) else { continue };
+            let part_is_due = order.next_part_at.is_some_and(|at| at <= now);
+            if part_is_due {
+                // From now on it waits for a price, not for time.
+                order.next_part_at = None;
+            }
             if order.cancel_at.is_some_and(|at| at <= now) {
                 self.end(now, id, Status::Canceled);
             } else if order.ticket.tif == Tif::Gtc && now - order.created_at >= self.rules.gtc_for {
                 self.end(now, id, Status::Expired);
+            } else if part_is_due {
+                self.match_order(now, id);
             }
         }
-        self.match_all(now);
     }
 
     fn open_ids(&self) -> Vec<OrderId> {

@@ -48,6 +48,8 @@ pub enum Action {
     },
     /// A 200 is answered, after acting, whose body nobody can read.
     Garble,
+    /// It is taken and answered well, and the order it placed is then rejected before it trades.
+    Reject,
     /// It is refused as if its order's name had been used before.
     Duplicate,
     /// It is refused in these words, before acting.
@@ -78,7 +80,7 @@ impl Action {
     #[must_use]
     pub fn acts(&self) -> bool {
         match self {
-            Self::Pass | Self::Garble => true,
+            Self::Pass | Self::Garble | Self::Reject => true,
             Self::Status { when, .. } | Self::Reset { when } | Self::Silence { when } => *when == When::After,
             Self::Duplicate | Self::Refuse { .. } => false,
         }
@@ -149,6 +151,20 @@ impl Rule {
     #[must_use]
     pub fn of_order(mut self, client_order_id: &str) -> Self {
         self.client_order_id = Some(client_order_id.to_owned());
+        self
+    }
+
+    /// Limits it to one symbol.
+    #[must_use]
+    pub fn of_symbol(mut self, symbol: &str) -> Self {
+        self.symbol = Some(symbol.to_owned());
+        self
+    }
+
+    /// Makes it a matter of chance: from 0, never, to 1, always.
+    #[must_use]
+    pub fn likely(mut self, probability: Decimal) -> Self {
+        self.probability = Some(probability);
         self
     }
 
@@ -284,7 +300,7 @@ mod tests {
         assert_eq!(fired(rule.clone().after(2).times(2), 6), [2, 3]);
         assert_eq!(fired(rule.clone(), 3), [0, 1, 2]);
         assert_eq!(fired(rule.clone().of_account("b"), 3), [0; 0]);
-        let half = Rule { probability: Some(Decimal::new(5, 1)), ..rule };
+        let half = rule.likely(Decimal::new(5, 1));
         let some = fired(half.clone(), 1000);
         assert!((400..600).contains(&some.len()), "{}", some.len());
         assert_eq!(some, fired(half, 1000), "one seed makes one course");

@@ -63,6 +63,18 @@ impl Request {
         serde_json::from_slice(&self.body)
     }
 
+    /// Reads the body as a JSON object of a known shape; a list of its values in order is none.
+    ///
+    /// # Errors
+    ///
+    /// It is no JSON object, or not of that shape.
+    pub fn object<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        let fields: serde_json::Map<String, Value> = self.json()?;
+        // Read again from the text, in which a repeated field is still seen.
+        drop(fields);
+        self.json()
+    }
+
     /// Returns the body as JSON, or as a string if it is none.
     #[must_use]
     pub fn body_value(&self) -> Value {

@@ -18,7 +18,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -101,6 +101,8 @@ pub struct Server {
 struct Shared {
     world: Arc<World>,
     venue: Arc<dyn Venue>,
+    /// Work that goes on when the connection it came over is gone.
+    work: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
 }
 
 /// What one connection's requests may do to it.
@@ -121,7 +123,8 @@ impl Server {
         let address = listener.local_addr()?;
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&world).run());
-        tasks.spawn(accept(listener, Arc::new(Shared { world, venue })));
+        let (work, to_do) = mpsc::unbounded_channel();
+        tasks.spawn(accept(listener, Arc::new(Shared { world, venue, work }), to_do));
         Ok(Self { address, tasks })
     }
 
@@ -132,7 +135,11 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut to_do: mpsc::UnboundedReceiver<BoxFuture<'static, ()>>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -145,6 +152,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             },
+            Some(work) = to_do.recv() => {
+                connections.spawn(work);
+            }
             Some(_) = connections.join_next() => {}
         }
     }
@@ -208,7 +218,7 @@ async fn respond(
     if request.path.starts_with("/admin") {
         return Ok(response(&shared, admin::answer(&shared.world, &request)));
     }
-    let answer = match shared.handle(request, upgrade, &link).await {
+    let answer = match handle(&shared, request, upgrade, &link).await {
         Outcome::Answer(answer) => answer,
         Outcome::Reset => {
             link.reset.notify_one();
@@ -225,41 +235,69 @@ enum Outcome {
     Silence,
 }
 
+/// Does what a request asks, with what goes wrong before and after.
+async fn handle(
+    shared: &Arc<Shared>,
+    request: Request,
+    upgrade: Option<OnUpgrade>,
+    link: &Arc<Link>,
+) -> Outcome {
+    let came = shared.receive(&request);
+    let delay = Duration::from_millis(came.fault.as_ref().map_or(0, |(delay_ms, _)| *delay_ms));
+    if delay.is_zero() {
+        return shared.finish(&request, upgrade, link, &came);
+    }
+    // A venue does what it was asked even if nobody waits for the answer any longer.
+    let (done, outcome) = oneshot::channel();
+    let (here, link) = (Arc::clone(shared), Arc::clone(link));
+    let late = async move {
+        tokio::time::sleep(delay).await;
+        let outcome = here.finish(&request, upgrade, &link, &came);
+        drop(done.send(outcome));
+    };
+    drop(shared.work.send(Box::pin(late)));
+    outcome.await.unwrap_or(Outcome::Silence)
+}
+
 impl Shared {
-    /// Does what a request asks, with what goes wrong before and after.
-    async fn handle(&self, request: Request, upgrade: Option<OnUpgrade>, link: &Link) -> Outcome {
-        let came = self.world.act(|state, now| {
-            let facts = self.venue.facts(state, &request);
+    fn receive(&self, request: &Request) -> Came {
+        self.world.act(|state, now| {
+            let facts = self.venue.facts(state, request);
             let allowance = facts.meter.as_ref().and_then(|meter| state.limits.count(meter, now));
             let received = Note::Received { method: request.method.to_string(), path: request.target() };
             let number = state.journal.note(now, facts.account.as_deref(), received);
             let exceeded = allowance.is_some_and(|allowance| allowance.exceeded);
             let fault = if exceeded { None } else { state.faults.decide(&facts, &mut state.rng) };
-            Came { facts, allowance, number, fault }
-        });
+            Came { at: now, facts, allowance, number, fault }
+        })
+    }
+
+    fn finish(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link, came: &Came) -> Outcome {
         let fault = came.fault.clone().map(|(_, action)| action).unwrap_or_default();
-        if let Some((delay_ms, _)) = came.fault {
-            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-        }
         let acted = if came.allowance.is_some_and(|allowance| allowance.exceeded) {
             Some(self.venue.trouble(&Trouble::RateLimit).with("retry-after", 1))
         } else if fault.acts() {
-            Some(self.act(&request, upgrade, link))
+            Some(self.act(request, upgrade, link, fault == Action::Reject))
         } else {
             None
         };
         let outcome = match self.spoil(&fault, acted) {
-            Outcome::Answer(answer) => Outcome::Answer(allowed(answer, came.allowance)),
+            Outcome::Answer(answer) => Outcome::Answer(allowed(answer, came.allowance, came.at)),
             cut @ (Outcome::Reset | Outcome::Silence) => cut,
         };
-        self.note(&request, &came, &outcome);
+        self.note(request, came, &outcome);
         outcome
     }
 
-    fn act(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link) -> Answer {
+    fn act(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link, doomed: bool) -> Answer {
         match upgrade {
             Some(upgrade) if self.venue.has_stream(&request.path) => self.open(request, upgrade, link),
-            Some(_) | None => self.world.act(|state, now| self.venue.answer(state, now, request)),
+            Some(_) | None => self.world.act(|state, now| {
+                state.book.set_doomed(doomed);
+                let answer = self.venue.answer(state, now, request);
+                state.book.set_doomed(false);
+                answer
+            }),
         }
     }
 
@@ -287,7 +325,7 @@ impl Shared {
     fn spoil(&self, fault: &Action, acted: Option<Answer>) -> Outcome {
         let told = |trouble: Trouble| self.venue.trouble(&trouble);
         Outcome::Answer(match fault {
-            Action::Pass => acted.unwrap_or_else(|| told(Trouble::Status(500))),
+            Action::Pass | Action::Reject => acted.unwrap_or_else(|| told(Trouble::Status(500))),
             Action::Status { status, retry_after_s, .. } => {
                 let answer = told(if *status == 429 { Trouble::RateLimit } else { Trouble::Status(*status) });
                 match retry_after_s {
@@ -329,19 +367,27 @@ impl Shared {
 }
 
 struct Came {
+    at: DateTime<Utc>,
     facts: Facts,
     allowance: Option<Allowance>,
     number: u64,
     fault: Option<(u64, Action)>,
 }
 
-fn allowed(answer: Answer, allowance: Option<Allowance>) -> Answer {
-    let Some(allowance) = allowance else { return answer };
-    let remaining = if answer.status == 429 { 0 } else { allowance.remaining };
+/// Adds how the account stands to its limit. A refusal for too many requests says so even where there is none.
+fn allowed(answer: Answer, allowance: Option<Allowance>, now: DateTime<Utc>) -> Answer {
+    let refused = answer.status == 429;
+    let limit = match allowance {
+        Some(allowance) => allowance,
+        None if refused => {
+            Allowance { limit: 200, remaining: 0, reset: now.timestamp() + 60, exceeded: true }
+        }
+        None => return answer,
+    };
     answer
-        .with("x-ratelimit-limit", allowance.limit)
-        .with("x-ratelimit-remaining", remaining)
-        .with("x-ratelimit-reset", allowance.reset)
+        .with("x-ratelimit-limit", limit.limit)
+        .with("x-ratelimit-remaining", if refused { 0 } else { limit.remaining })
+        .with("x-ratelimit-reset", limit.reset)
 }
 
 fn response(shared: &Shared, answer: Answer) -> hyper::Response<Full<Bytes>> {

@@ -39,6 +39,8 @@ pub struct Options {
     pub accounts: Vec<AccountSpec>,
     /// Applications that may ask for bearer tokens: id and secret.
     pub oauth_clients: Vec<(String, String)>,
+    /// How strict its book is.
+    pub rules: Rules,
 }
 
 impl Default for Options {
@@ -51,6 +53,7 @@ impl Default for Options {
             text_frames: false,
             accounts: Vec::new(),
             oauth_clients: Vec::new(),
+            rules: Rules::default(),
         }
     }
 }
@@ -163,7 +166,7 @@ impl World {
     /// # Errors
     ///
     /// The journal's file cannot be opened, or there is no chance to be had.
-    pub fn new(options: &Options, rules: Rules) -> std::io::Result<Arc<Self>> {
+    pub fn new(options: &Options) -> std::io::Result<Arc<Self>> {
         let seed = match options.seed {
             Some(seed) => seed,
             None => getrandom::u64().map_err(std::io::Error::other)?,
@@ -174,7 +177,7 @@ impl World {
         };
         let world = Self {
             state: Mutex::new(State {
-                book: Book::new(rules),
+                book: Book::new(options.rules),
                 directory: Directory::default(),
                 instruments: BTreeMap::new(),
                 clock: MarketClock::default(),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveTime, Utc};
 use rust_decimal::Decimal;
 
-use super::errors::Error;
+use super::errors::{Error, duplicate};
 use super::wire::{Amount, OrderRequest, StopLossRequest, intent, word};
 use crate::account::Standing;
 use crate::book::{Class, Exits, Kind, Side, Size, StopLoss, Ticket, Tif, Trail};
@@ -26,6 +26,11 @@ pub(super) fn ticket(
     request: &OrderRequest,
 ) -> Result<Ticket, Error> {
     let standing = standing(state, account)?;
+    // Before all that may have changed since the first time: a second attempt is told that it is one.
+    let client_order_id = name(request.client_order_id.as_deref())?;
+    if client_order_id.as_ref().is_some_and(|name| state.book.named(account, name).is_some()) {
+        return Err(duplicate());
+    }
     let symbol = request.symbol.as_deref().ok_or_else(|| Error::incomplete("symbol is required"))?;
     let instrument = instrument(state, symbol)?;
     let side = match request.side.as_deref() {
@@ -42,7 +47,7 @@ pub(super) fn ticket(
     };
     let ticket = Ticket {
         account: account.to_owned(),
-        client_order_id: name(request.client_order_id.as_deref())?,
+        client_order_id,
         symbol: symbol.to_owned(),
         side,
         kind: kind(request, class)?,
@@ -293,13 +298,13 @@ fn oco(state: &State, ticket: &Ticket, request: &OrderRequest) -> Result<(), Err
     if request.limit_price.is_some() && ticket.exits.profit != Some(limit) {
         return Err(Error::invalid("oco orders have the limit price of their take_profit"));
     }
-    let up = ticket.side == Side::Sell;
-    if ticket.exits.loss.is_some_and(|loss| if up { limit <= loss.stop } else { limit >= loss.stop }) {
-        return Err(Error::invalid("take_profit.limit_price must be beyond stop_loss.stop_price"));
-    }
     let position = state.book.account(&ticket.account).map(|account| account.qty(&ticket.symbol));
     if ticket.side.signed(position.unwrap_or_default()) >= Decimal::ZERO {
         return Err(Error::invalid("oco orders must be exit orders"));
+    }
+    let up = ticket.side == Side::Sell;
+    if ticket.exits.loss.is_some_and(|loss| if up { limit <= loss.stop } else { limit >= loss.stop }) {
+        return Err(Error::invalid("take_profit.limit_price must be beyond stop_loss.stop_price"));
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(super) fn answer(state: &mut State, call: Call<'_>) -> Result<Answer, Error>
 }
 
 fn place(state: &mut State, call: Call<'_>) -> Result<Answer, Error> {
-    let request: OrderRequest = call.request.json().map_err(|_| Error::unreadable())?;
+    let request: OrderRequest = call.request.object().map_err(|_| Error::unreadable())?;
     let ticket = checks::ticket(state, call.now, call.account, &request)?;
     let symbol = ticket.symbol.clone();
     let placed = state.book.place(call.now, ticket);
@@ -52,7 +52,7 @@ pub(super) fn taken(state: &State, call: Call<'_>, id: OrderId) -> Value {
 }
 
 fn replace(state: &mut State, call: Call<'_>, id: &str) -> Result<Answer, Error> {
-    let request: ReplaceRequest = call.request.json().map_err(|_| Error::unreadable())?;
+    let request: ReplaceRequest = call.request.object().map_err(|_| Error::unreadable())?;
     let old = find(state, call, id)?;
     let (id, symbol) = found(old);
     checks::standing(state, call.account)?;

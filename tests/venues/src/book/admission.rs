@@ -128,6 +128,9 @@ impl Book {
         self.bring_legs(now, id);
         self.tell(now, id, if waits { What::Accepted } else { What::New });
         self.tell_legs(now, id);
+        if self.doomed {
+            self.end(now, id, Status::Rejected);
+        }
         self.match_order(now, id);
         self.match_legs(now, id);
         Ok(id)
@@ -198,10 +201,11 @@ impl Book {
             parts: 0,
             next_part_at: None,
             ticket,
-            ..old
+            ..old.clone()
         };
+        let more = order.leaves() - old.leaves();
         self.insert(order);
-        self.move_family(id, new);
+        self.move_family(now, id, new, more);
         if let Some(old) = self.orders.get_mut(&id) {
             old.status = Status::Replaced;
             old.replaced_by = Some(new);
@@ -210,7 +214,7 @@ impl Book {
         }
         self.open.remove(&id);
         self.tell(now, id, What::Replaced);
-        self.tell(now, new, What::New);
+        self.tell(now, new, if old.status == Status::Held { What::Held } else { What::New });
         self.match_order(now, new);
         Ok(new)
     }

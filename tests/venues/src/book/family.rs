@@ -111,10 +111,7 @@ impl Book {
             self.end(now, id, Status::Canceled);
             return;
         }
-        rival.qty = rival.qty.map(|whole| whole - qty);
-        if let Some(whole) = rival.qty {
-            rival.ticket.size = Size::Qty(whole);
-        }
+        rival.resize(-qty);
         self.tell(now, id, What::Restated);
     }
 
@@ -151,13 +148,16 @@ impl Book {
         }
     }
 
-    /// Puts a new order into the place an old one had in its family.
-    pub(super) fn move_family(&mut self, old: OrderId, new: OrderId) {
+    /// Puts a new order into the place an old one had in its family. Exits that wait are for so much more.
+    pub(super) fn move_family(&mut self, now: DateTime<Utc>, old: OrderId, new: OrderId, more: Decimal) {
         let Some(order) = self.orders.get_mut(&old) else { return };
         let (parent, rival) = (order.parent, order.rival.take());
-        for leg in std::mem::take(&mut order.legs) {
-            if let Some(leg) = self.orders.get_mut(&leg) {
-                leg.parent = Some(new);
+        for id in std::mem::take(&mut order.legs) {
+            let Some(leg) = self.orders.get_mut(&id) else { continue };
+            leg.parent = Some(new);
+            if leg.status == Status::Held && !more.is_zero() {
+                leg.resize(more);
+                self.tell(now, id, What::Restated);
             }
         }
         if let Some(rival) = rival.and_then(|id| self.orders.get_mut(&id)) {

@@ -311,6 +311,14 @@ impl Order {
         self.qty.map_or(Decimal::ZERO, |qty| qty - self.filled_qty)
     }
 
+    /// Makes it for so much more, or less.
+    pub(super) fn resize(&mut self, more: Decimal) {
+        if let Some(qty) = &mut self.qty {
+            *qty += more;
+            self.ticket.size = Size::Qty(*qty);
+        }
+    }
+
     /// Returns the average price of what has traded.
     #[must_use]
     pub fn average(&self) -> Option<Decimal> {

@@ -1,0 +1,17 @@
+//! The simulated Alpaca by its public doors: HTTP, streams, administration.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and looks only at what its promise is about"
+)]
+
+mod account;
+mod admin;
+mod faults;
+mod market;
+mod orders;
+mod streams;
+mod strictness;
+mod support;
