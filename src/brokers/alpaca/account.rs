@@ -43,6 +43,14 @@ impl std::fmt::Debug for Hearing {
     }
 }
 
+/// The way to the account, as far as it is known.
+#[derive(Debug, Default)]
+struct Way {
+    session: Option<Arc<Session>>,
+    /// Its credentials were refused or replaced.
+    is_suspect: bool,
+}
+
 /// One account at Alpaca.
 #[derive(Debug)]
 pub struct AlpacaAccount {
@@ -50,7 +58,7 @@ pub struct AlpacaAccount {
     me: Weak<Self>,
     user: UserId,
     connection: ConnectionId,
-    session: Mutex<Option<Arc<Session>>>,
+    way: Mutex<Way>,
     tally: Mutex<Tally>,
     listener: Mutex<Option<Hearing>>,
     /// Reads the stream; it ends with the account.
@@ -75,7 +83,7 @@ impl AlpacaAccount {
             me: me.clone(),
             user,
             connection,
-            session: Mutex::default(),
+            way: Mutex::default(),
             tally: Mutex::default(),
             listener: Mutex::default(),
             updates: Mutex::default(),
@@ -92,33 +100,37 @@ impl AlpacaAccount {
     /// # Errors
     /// When its credentials are missing or cannot be read.
     pub(super) fn session(&self) -> Result<Arc<Session>, BrokerError> {
-        if let Some(session) = &*lock(&self.session) {
+        let mut way = lock(&self.way);
+        if let Way { session: Some(session), is_suspect: false } = &*way {
             return Ok(Arc::clone(session));
         }
         let found = self.house.secrets.alpaca(self.user, self.connection).map_err(|error| {
             tracing::warn!(connection.id = %self.connection, %error, "an Alpaca account's credentials cannot be read");
             BrokerError::NotReceived { retry_after: RETRY }
         })?;
-        let (credentials, mode) = found.ok_or_else(|| BrokerError::Refused(no_credentials()))?;
+        let Some((credentials, mode)) = found else {
+            way.session = None;
+            return Err(BrokerError::Refused(no_credentials()));
+        };
+        // The same credentials lead to the same session, and with it to the count of what was asked.
         let session = self.house.session(credentials, mode);
-        Ok(Arc::clone(lock(&self.session).get_or_insert(session)))
+        *way = Way { session: Some(Arc::clone(&session)), is_suspect: false };
+        Ok(session)
     }
 
     /// Has the credentials read again at the next request, and the stream opened with them.
     pub(super) fn renew(&self) {
-        lock(&self.session).take();
+        lock(&self.way).is_suspect = true;
         if lock(&self.listener).is_some() {
             lock(&self.updates).abort_all();
             self.follow();
         }
     }
 
-    /// Forgets credentials that were refused: the next request reads what may have replaced them.
+    /// Has credentials that were refused read again at the next request: others may have taken their place.
     pub(super) fn refused(&self, error: &BrokerError) {
-        if let BrokerError::Refused(refusal) = error
-            && refusal.code == RefusalCode::AuthFailed
-        {
-            lock(&self.session).take();
+        if matches!(error, BrokerError::Refused(refusal) if refusal.code == RefusalCode::AuthFailed) {
+            lock(&self.way).is_suspect = true;
         }
     }
 

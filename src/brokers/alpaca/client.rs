@@ -85,7 +85,8 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
-            .connect_timeout(CONNECT.min(timeout))
+            // Shorter than all of it, so that a connection that hangs is known to be none.
+            .connect_timeout(CONNECT.min(timeout / 2))
             .timeout(timeout)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
@@ -165,3 +166,6 @@ fn lost(error: &reqwest::Error) -> Lost {
 fn cut(error: &reqwest::Error) -> Lost {
     Lost::Sent(if error.is_timeout() { "no answer in time" } else { "the connection broke" }.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

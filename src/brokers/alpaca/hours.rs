@@ -41,6 +41,12 @@ impl Hours {
         self.clock = Some((clock, at));
     }
 
+    /// Returns whether nothing is known yet.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        self.span.is_none()
+    }
+
     /// Returns whether the market is open at `now`; before Alpaca has answered, by the exchange's rules.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> MarketStatus {
@@ -49,10 +55,17 @@ impl Hours {
         if !covers {
             return nyse(now);
         }
+        // The clock knows what was decided since the calendar was made.
+        if self
+            .clock
+            .as_ref()
+            .is_some_and(|(clock, at)| clock.is_open && now < clock.next_close && now - *at < FRESH)
+        {
+            return MarketStatus::Open;
+        }
         let within = |(from, to): (DateTime<Utc>, DateTime<Utc>)| from <= now && now < to;
         let next = self.days.iter().map(|day| day.regular.0).find(|opens| now < *opens);
         if self.days.iter().any(|day| within(day.regular)) {
-            // The calendar is made before the year; that a day was called off since, only the clock knows.
             return match &self.clock {
                 Some((clock, at)) if self.is_called_off(clock, *at, now) => {
                     MarketStatus::Closed { opens_at: clock.next_open }
@@ -166,6 +179,14 @@ mod tests {
         // What it said before the opening says nothing about the session.
         hours.set_clock(clock("2025-11-26T14:29:30Z", false), utc("2025-11-26T14:29:30Z"));
         assert_eq!(hours.status(utc("2025-11-26T14:30:10Z")), MarketStatus::Open);
+        // A session that is in no calendar.
+        let special = wire::MarketClock {
+            next_close: utc("2025-11-27T18:00:00Z"),
+            ..clock("2025-11-27T15:00:00Z", true)
+        };
+        hours.set_clock(special, utc("2025-11-27T15:00:00Z"));
+        assert_eq!(hours.status(utc("2025-11-27T15:01:00Z")), MarketStatus::Open);
+        assert!(!hours.status(utc("2025-11-27T15:04:00Z")).is_open());
         // An old word does not count.
         hours.set_clock(clock("2025-11-26T14:59:30Z", false), utc("2025-11-26T14:59:30Z"));
         assert_eq!(hours.status(utc("2025-11-26T15:10:00Z")), MarketStatus::Open);

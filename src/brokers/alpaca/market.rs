@@ -31,6 +31,10 @@ const HOURS: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_secs(5);
 /// How long after one answer the feed gives the next.
 const PACE: Duration = Duration::from_millis(100);
+/// How often they are asked for while nothing is traded.
+const POLL_CLOSED: Duration = Duration::from_secs(60);
+/// How long a streamed price may stay the same before it is asked for.
+const SILENT: TimeDelta = TimeDelta::seconds(20);
 /// How long newly watched symbols are collected before they are asked for.
 const GATHER: Duration = Duration::from_millis(500);
 /// Symbols of one request.
@@ -73,6 +77,8 @@ struct Board {
     asked: u64,
     /// Whose prices are streamed now.
     streamed: BTreeSet<Symbol>,
+    /// Who has been streamed since a moment ago: what changed just before was not told.
+    unsure: BTreeSet<Symbol>,
 }
 
 impl AlpacaMarket {
@@ -93,7 +99,7 @@ impl AlpacaMarket {
         Box::new(Prices { market: Arc::clone(self), is_first: true })
     }
 
-    /// Has the market ask with an account's credentials, too; waits for the list of what is traded, if there is none.
+    /// Has the market ask with an account's credentials, too; waits for what is traded and when, if that is not known.
     pub(super) async fn join(self: &Arc<Self>, session: &Arc<Session>) {
         {
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +110,11 @@ impl AlpacaMarket {
         }
         if self.read().instruments.is_empty() {
             self.list(session).await;
+        }
+        if self.read().hours.is_unknown()
+            && let Err(error) = self.learn_hours(session).await
+        {
+            tracing::debug!(broker = NAME, %error, "the hours are not known");
         }
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.is_empty() {
@@ -186,15 +197,28 @@ impl AlpacaMarket {
 
     /// Notes whose prices are streamed; all others are asked for.
     pub(super) fn set_streamed(&self, symbols: BTreeSet<Symbol>) {
-        self.write().streamed = symbols;
+        let mut board = self.write();
+        let new: BTreeSet<_> = symbols.difference(&board.streamed).copied().collect();
+        let is_unsure = !new.is_empty();
+        board.unsure = board.unsure.intersection(&symbols).copied().chain(new).collect();
+        board.streamed = symbols;
+        drop(board);
+        if is_unsure {
+            self.wanted.send_replace(());
+        }
     }
 
     /// Asks once for the prices that are watched and not streamed.
     async fn ask(&self) {
         let Some(session) = self.session() else { return };
         for chunk in self.to_poll().chunks(CHUNK) {
+            let unsure = self.read().unsure.clone();
             match latest(&session, chunk).await {
-                Ok(quotes) => quotes.into_iter().for_each(|quote| self.answered(quote)),
+                Ok(quotes) => {
+                    for quote in quotes {
+                        self.answered(quote, unsure.contains(&quote.symbol));
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(broker = NAME, %error, "prices are not known");
                     self.judge(&error);
@@ -204,16 +228,30 @@ impl AlpacaMarket {
         }
     }
 
+    /// Returns whose prices are not streamed, or have not changed for a while.
     fn to_poll(&self) -> Vec<Symbol> {
+        let now = self.clock.now();
         let board = self.read();
-        let is_silent =
-            |symbol: &&Symbol| !board.streamed.contains(*symbol) || !board.quotes.contains_key(*symbol);
+        let is_silent = |symbol: &&Symbol| {
+            let quote = board.quotes.get(*symbol);
+            let is_streamed = board.streamed.contains(*symbol) && !board.unsure.contains(*symbol);
+            !is_streamed || quote.is_none_or(|quote| now - quote.at > SILENT)
+        };
         board.watched.keys().filter(is_silent).copied().collect()
+    }
+
+    /// Returns how long to wait before prices are asked for again: longer while nothing is traded.
+    fn pace(&self) -> Duration {
+        match self.read().hours.status(self.clock.now()) {
+            MarketStatus::Open | MarketStatus::Extended { .. } | MarketStatus::Halted => POLL,
+            MarketStatus::Closed { .. } => POLL_CLOSED,
+        }
     }
 
     /// Takes the best prices.
     pub(super) fn show(&self, symbol: Symbol, best: &wire::BestPrices) {
         let mut board = self.write();
+        board.unsure.remove(&symbol);
         let last = board.trades.get(&symbol).copied();
         if let Some(quote) = map::quote(symbol, best, last) {
             board.show(quote);
@@ -226,6 +264,7 @@ impl AlpacaMarket {
     pub(super) fn traded(&self, symbol: Symbol, price: Price, at: DateTime<Utc>) {
         let mut board = self.write();
         board.halted.remove(&symbol);
+        board.unsure.remove(&symbol);
         board.trades.insert(symbol, price);
         let before = board.quotes.get(&symbol).copied();
         let zero = Percent::new(Decimal::ZERO);
@@ -238,11 +277,16 @@ impl AlpacaMarket {
         self.fresh.notify_one();
     }
 
-    /// Takes a quote that was asked for.
-    pub(super) fn answered(&self, quote: Quote) {
-        let is_newer = self.read().quotes.get(&quote.symbol).is_none_or(|known| known.at <= quote.at);
+    /// Takes a quote that was asked for; `sure` says that its symbol was streamed already when it was.
+    fn answered(&self, quote: Quote, sure: bool) {
+        let mut board = self.write();
+        if sure {
+            board.unsure.remove(&quote.symbol);
+        }
+        let is_newer = board.quotes.get(&quote.symbol).is_none_or(|known| known.at <= quote.at);
         if is_newer {
-            self.write().show(quote);
+            board.show(quote);
+            drop(board);
             self.fresh.notify_one();
         }
     }
@@ -349,6 +393,8 @@ impl Market for AlpacaMarket {
 
 /// Asks for the latest best prices of symbols; a symbol that nobody buys or sells has no answer.
 ///
+/// They hold when they are asked for, however long nothing has changed them.
+///
 /// # Errors
 /// See [`BrokerError`].
 pub async fn latest(session: &Session, symbols: &[Symbol]) -> Result<Vec<Quote>, BrokerError> {
@@ -359,13 +405,15 @@ pub async fn latest(session: &Session, symbols: &[Symbol]) -> Result<Vec<Quote>,
     let names: Vec<_> = shares.iter().map(|symbol| symbol.as_str()).collect();
     let names = names.join(",");
     let query = [("symbols", names.as_str()), ("feed", session.hosts().feed.as_str())];
+    let now = session.clock().now();
     let found: Option<wire::LatestQuotes> =
         session.get(Service::Data, "/v2/stocks/quotes/latest", &query, Urgency::Normal).await?;
     let quotes = found.map(|found| found.quotes).unwrap_or_default();
     let trades = last_trades(session, &quotes).await;
     let quote = |symbol: &Symbol| {
         let last = trades.get(symbol.as_str()).and_then(|trade| Price::new(trade.p.0).ok());
-        map::quote(*symbol, quotes.get(symbol.as_str())?, last)
+        let quote = map::quote(*symbol, quotes.get(symbol.as_str())?, last)?;
+        Some(Quote { at: now, ..quote })
     };
     Ok(shares.into_iter().filter_map(quote).collect())
 }
@@ -418,9 +466,10 @@ async fn poll(market: Weak<AlpacaMarket>, mut wanted: watch::Receiver<()>) {
         let Some(held) = market.upgrade() else { return };
         wanted.mark_unchanged();
         held.ask().await;
+        let pace = held.pace();
         drop(held);
         // A symbol that is newly watched does not wait for the next round; a crowd of them waits for one.
-        if timeout(POLL, wanted.changed()).await.is_ok() {
+        if timeout(pace, wanted.changed()).await.is_ok() {
             sleep(GATHER).await;
         }
     }
@@ -458,3 +507,6 @@ impl Feed for Prices {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

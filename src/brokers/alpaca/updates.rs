@@ -202,3 +202,6 @@ async fn hear(text: &str, session: &Session, account: &Weak<AlpacaAccount>) {
         Ok(None) | Err(_) => account.tell(Told::Resumed),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,15 +214,7 @@ pub(super) fn adapter(
     drawer: &Arc<Drawer>,
     clock: Arc<dyn Clock>,
 ) -> Alpaca {
-    let url = venue.urls().url;
-    let mut config = AlpacaConfig {
-        live_url: url.clone(),
-        paper_url: url.clone(),
-        data_url: url.clone(),
-        data_stream_url: url.replace("http://", "ws://"),
-        timeout_ms: 2_000,
-        ..AlpacaConfig::default()
-    };
+    let mut config = settings(venue);
     change(&mut config);
     Alpaca::new(&config, Arc::clone(drawer) as Arc<dyn Secrets>, clock).unwrap()
 }
@@ -270,5 +262,18 @@ pub(super) fn not_received<T: std::fmt::Debug>(answer: Result<T, BrokerError>) -
     match answer {
         Err(BrokerError::NotReceived { retry_after }) => retry_after,
         other => panic!("{other:?}"),
+    }
+}
+
+/// Returns settings under which the venue is Alpaca.
+pub(super) fn settings(venue: &venues::alpaca::Alpaca) -> AlpacaConfig {
+    let url = venue.urls().url;
+    AlpacaConfig {
+        live_url: url.clone(),
+        paper_url: url.clone(),
+        data_url: url.clone(),
+        data_stream_url: url.replace("http://", "ws://"),
+        timeout_ms: 2_000,
+        ..AlpacaConfig::default()
     }
 }

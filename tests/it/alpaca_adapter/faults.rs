@@ -237,3 +237,15 @@ async fn credentials_are_tried_out_before_they_are_kept() {
         refused(desk.broker.connect().await);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_are_refused_again_and_again_are_asked_with_no_more_often() {
+    let desk = Desk::open().await;
+    desk.world().revoke(KEY, true).unwrap();
+    let started = Instant::now();
+    for _ in 0..18 {
+        assert_eq!(refused(desk.broker.positions().await).0, RefusalCode::AuthFailed);
+    }
+    // Fifteen at once; from then on one each three quarters of a second.
+    assert!(started.elapsed() > Duration::from_millis(1_500), "{:?}", started.elapsed());
+}

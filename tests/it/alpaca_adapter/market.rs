@@ -55,7 +55,9 @@ async fn prices_are_asked_for_and_streamed_when_watched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prices_beyond_what_is_streamed_are_asked_for() {
     let options = Options { per_minute: None, ..Options::default() };
-    let desk = Desk::with(options, |_| {}, Arc::new(SystemClock::new())).await;
+    // A Wednesday, 11:00 in New York: while nothing is traded, prices are asked for less often.
+    let clock = Standing("2025-01-15T16:00:00Z".parse().unwrap(), SystemClock::new());
+    let desk = Desk::with(options, |_| {}, Arc::new(clock)).await;
     let names: Vec<_> = (0..40_u8)
         .map(|nth| format!("S{}{}", char::from(b'A' + nth / 26), char::from(b'A' + nth % 26)))
         .collect();

@@ -67,13 +67,17 @@ impl TestApp {
     pub(crate) async fn behind(script: &venues::flaky::Script) -> Self {
         let script = script.clone();
         let between: Between = Box::new(move |brokers| script.before(brokers));
-        Self::start_on(tempfile::tempdir().unwrap(), |_, options| options.between = Some(between)).await
+        Self::start_with(Some(between)).await
     }
 
     /// Starts with settings changed.
     pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self::start_on(dir, |config, _| change(config)).await
+        Self::start_on(tempfile::tempdir().unwrap(), |config, _| change(config)).await
+    }
+
+    /// Starts with something between the engine and the brokers.
+    pub(crate) async fn start_with(between: Option<Between>) -> Self {
+        Self::start_on(tempfile::tempdir().unwrap(), |_, options| options.between = between).await
     }
 
     /// Starts with other settings, by the test's own clock.
