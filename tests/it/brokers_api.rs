@@ -109,6 +109,26 @@ async fn an_account_is_connected_chosen_traded_at_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_position_at_an_account_just_connected_is_protected() {
+    let desk = Desk::default();
+    let program = TestApp::start_on(tempfile::tempdir().unwrap(), |config, options| {
+        config.risk.stop_loss_pct = trade_actors::domain::money::Percent::new(2.into());
+        desk.serve(options);
+    })
+    .await;
+    let api = program.owner();
+    let made = api.post(BROKERS, &keys(KEY)).await.expect(201);
+    api.post(&format!("{}/default", path(&made)), &json!({})).await.expect(200);
+    let bought = api.signal(&order("buy", "AAPL", "buy", "2")).await.str("signal_id").to_owned();
+    api.settled(&bought, "filled").await;
+    let is_stop = |trade: &Value| {
+        trade["purpose"] == "protection" && trade["status"] == "submitted" && trade["broker"] == "alpaca"
+    };
+    wait_until("a stop at the broker", || async { api.trades().await.iter().any(is_stop) }).await;
+    program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_paper_account_may_go_when_another_is_there_and_another_may_come() {
     let program = start(&Desk::default()).await;
     let api = program.owner();

@@ -491,6 +491,8 @@ impl UserState {
         self.limits = limits;
         let today = self.day(at);
         self.opening = self.opening.filter(|(day, _)| *day == before).map(|(_, equity)| (today, equity));
+        self.openings_elsewhere.retain(|_, (day, _)| *day == before);
+        self.openings_elsewhere.values_mut().for_each(|(day, _)| *day = today);
         self.breached = self.breached.filter(|(day, _)| *day == before).map(|(_, cause)| (today, cause));
     }
 
