@@ -12,6 +12,7 @@ use super::money::{Money, Price};
 use super::order::{Fill, Order, OrderStatus, OrderStep};
 use super::portfolio::{Balance, Quote, Summary};
 use super::position::Position;
+use super::protection::Protection;
 
 /// One message for one user's screens.
 #[derive(Clone, Debug)]
@@ -85,11 +86,24 @@ pub enum Body {
     Portfolio {
         /// The totals.
         summary: Summary,
-        /// The positions with the prices used.
-        positions: Vec<(Position, Option<Price>)>,
+        /// The positions.
+        positions: Vec<Shown>,
     },
     /// A price (not numbered; the latest counts).
     Quote(Quote),
+}
+
+/// A position as a screen shows it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The position.
+    pub position: Position,
+    /// Its price, at its own broker.
+    pub price: Option<Price>,
+    /// The broker.
+    pub broker: String,
+    /// What protects it.
+    pub protection: Option<Protection>,
 }
 
 /// How an order changed.
