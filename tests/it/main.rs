@@ -23,6 +23,7 @@ mod first_run;
 mod kill_switch;
 mod metrics;
 mod orders;
+mod own_market;
 mod panics;
 mod passivation;
 mod protection;
