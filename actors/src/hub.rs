@@ -13,7 +13,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 pub use outbox::{CloseReason, Next, Outbox};
 
-use crate::domain::ids::UserId;
+use crate::domain::ids::{ConnectionId, UserId};
 use crate::domain::portfolio::Quote;
 use crate::domain::push::{Body, Push};
 use crate::domain::user::UserState;
@@ -35,6 +35,8 @@ pub struct SocketId(u64);
 pub struct Place {
     /// The broker.
     pub venue: String,
+    /// The account there.
+    pub account: Option<ConnectionId>,
     /// The record of the log up to which that is known.
     pub as_of: u64,
 }
@@ -43,7 +45,8 @@ impl Place {
     /// Returns the place of a user as the log has them.
     #[must_use]
     pub fn of(user: &UserState) -> Self {
-        Self { venue: user.venue().to_owned(), as_of: user.last_seq }
+        let account = user.default_connection().map(|known| known.id);
+        Self { venue: user.venue().to_owned(), account, as_of: user.last_seq }
     }
 }
 
@@ -266,15 +269,15 @@ impl HubState {
 }
 
 impl Watch {
-    /// Takes over where the user trades, unless something newer is known; prices of elsewhere are not shown any more.
+    /// Takes over where the user trades, unless something newer is known; what is of elsewhere is not shown any more.
     fn stand_at(&mut self, place: Place) {
         if place.as_of < self.place.as_of {
             return;
         }
-        let moved = place.venue != self.place.venue;
+        let moved = place.account != self.place.account;
         self.place = place;
         if moved {
-            self.sockets.iter().for_each(|(_, outbox)| outbox.change_market());
+            self.sockets.iter().for_each(|(_, outbox)| outbox.renew());
         }
     }
 
@@ -306,7 +309,8 @@ mod tests {
     }
 
     fn place(venue: &str, as_of: u64) -> Place {
-        Place { venue: venue.to_owned(), as_of }
+        let account = Some(ConnectionId::new(Uuid::from_u128(u128::from(venue == "paper"))));
+        Place { venue: venue.to_owned(), account, as_of }
     }
 
     /// Returns the prices that wait in a queue.
@@ -317,7 +321,7 @@ mod tests {
                 let Body::Quote(quote) = &push.body else { panic!("{push:?}") };
                 quote.price.to_string()
             }
-            Next::ChangeMarket => "elsewhere".to_owned(),
+            Next::Renew => "elsewhere".to_owned(),
             Next::Close(reason) => panic!("{reason:?}"),
         };
         waiting.map(price).collect()

@@ -65,6 +65,10 @@ pub enum Body {
         by: String,
         /// Why.
         reason: String,
+        /// What made it necessary; absent: trading goes on.
+        cause: Option<HaltCause>,
+        /// When it ends by itself, if it does.
+        until: Option<DateTime<Utc>>,
     },
     /// An order was shrunk by the rules.
     Resized {
@@ -239,7 +243,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         }
         Event::SignalReceived { .. } | Event::SignalRepeated { .. } => signal(false).into_iter().collect(),
         Event::SignalRefused { .. } => signal(true).into_iter().collect(),
-        Event::TradingHalted { scope, by, reason, cause, .. } => {
+        Event::TradingHalted { scope, by, reason, cause, until } => {
             let alarm = (*cause != HaltCause::Person).then(|| {
                 Body::Notification(Notification {
                     level: NotificationLevel::Error,
@@ -247,12 +251,14 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
                     message: reason.clone(),
                 })
             });
-            let halted =
-                Body::Trading { halted: true, scope: *scope, by: by.clone(), reason: reason.clone() };
+            let (by, reason) = (by.clone(), reason.clone());
+            let (cause, until) = (Some(*cause), *until);
+            let halted = Body::Trading { halted: true, scope: *scope, by, reason, cause, until };
             std::iter::once(halted).chain(alarm).collect()
         }
         Event::TradingResumed { scope, by } => {
-            vec![Body::Trading { halted: false, scope: *scope, by: by.clone(), reason: String::new() }]
+            let (by, reason, cause, until) = (by.clone(), String::new(), None, None);
+            vec![Body::Trading { halted: false, scope: *scope, by, reason, cause, until }]
         }
         Event::UserSuspended { reason } => vec![Body::Notification(Notification {
             level: NotificationLevel::Error,

@@ -27,8 +27,8 @@ pub enum CloseReason {
 pub enum Next {
     /// Send this.
     Send(Arc<Push>),
-    /// Ask another market for the prices that are wanted: the user trades elsewhere now.
-    ChangeMarket,
+    /// Say anew all there is: the user trades elsewhere now.
+    Renew,
     /// Close.
     Close(CloseReason),
 }
@@ -118,7 +118,7 @@ impl Outbox {
             return Some(Next::Close(reason));
         }
         if std::mem::take(&mut inner.moved) {
-            return Some(Next::ChangeMarket);
+            return Some(Next::Renew);
         }
         let latest = inner.portfolio.take().or_else(|| inner.balance.take());
         latest.or_else(|| inner.quotes.pop_first().map(|(_, push)| push)).map(Next::Send)
@@ -150,10 +150,11 @@ impl Outbox {
         self.lock().wanted.iter().copied().collect()
     }
 
-    /// Drops the prices that wait, which are of another market, and has the socket turn to the new one.
-    pub(super) fn change_market(&self) {
+    /// Drops what waits of another account, and has the socket say anew all there is.
+    pub(super) fn renew(&self) {
         let mut inner = self.lock();
         inner.quotes.clear();
+        inner.portfolio = None;
         inner.moved = true;
         drop(inner);
         self.wake.notify_one();

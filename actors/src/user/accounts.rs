@@ -77,7 +77,7 @@ impl State {
                 self.family.disconnect(*connection).await;
             }
             fresh.apply(&event, receipt.at);
-            let place = Place { venue: fresh.venue().to_owned(), as_of: receipt.last };
+            let place = Place { as_of: receipt.last, ..Place::of(&fresh) };
             self.args.shared.hub.tell(HubMsg::Moved(self.args.id, place));
             // What this actor holds stays: facts still on their way to it are in `fresh` already.
             self.told(vec![event.into()], receipt.at);

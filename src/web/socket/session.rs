@@ -212,7 +212,7 @@ impl Session<'_> {
         for _ in 0..BURST {
             match next.take() {
                 Some(Next::Send(push)) => self.send(&push, &mut fills).await?,
-                Some(Next::ChangeMarket) => self.change_market().await?,
+                Some(Next::Renew) => self.renew().await?,
                 Some(Next::Close(reason)) => {
                     end = Some(reason.into());
                     break;
@@ -224,7 +224,7 @@ impl Session<'_> {
         // The burst's last look may have taken one more.
         match next {
             Some(Next::Send(push)) => self.send(&push, &mut fills).await?,
-            Some(Next::ChangeMarket) => self.change_market().await?,
+            Some(Next::Renew) => self.renew().await?,
             Some(Next::Close(reason)) => end = Some(reason.into()),
             None => {}
         }
@@ -263,17 +263,22 @@ impl Session<'_> {
         self.markets.get(&connection).cloned()
     }
 
-    /// Turns to the market of the account that is the default now, and shows its totals.
-    async fn change_market(&mut self) -> Result<(), End> {
-        let views = self.engine.views();
-        let settled = views.settled().await.and_then(|()| views.user(self.principal.user));
-        let Ok(Some(user)) = settled else { return Ok(()) };
-        let market = self.engine.market_of(&user);
-        for symbol in self.outbox.wanted() {
-            market.watch(symbol);
-        }
-        let now = self.engine.clock().now();
-        self.feed(envelope("portfolio.updated", self.seq, now, &totals(self.engine, &user, now))).await
+    /// Says all there is again, now that the user trades elsewhere, and follows the prices there.
+    async fn renew(&mut self) -> Result<(), End> {
+        let (edge, engine) = (self.edge, self.engine);
+        let settled = engine.views().settled().await.and_then(|()| engine.views().user(self.principal.user));
+        let now = engine.clock().now();
+        let synced = settled.and_then(|user| {
+            let Some(user) = user else { return Ok(None) };
+            let text = state_sync(engine, &user, &edge.web.keys, &edge.base_url, now)?;
+            Ok(Some((user, text)))
+        });
+        let Ok(Some((user, state))) = synced else { return Err(End::Close(1013, "not ready; try again")) };
+        let market = engine.market_of(&user);
+        self.outbox.wanted().into_iter().for_each(|symbol| market.watch(symbol));
+        self.known = user.pushed;
+        self.seq = self.known;
+        self.feed(state).await
     }
 
     /// Remembers when fills were on a screen.

@@ -9,6 +9,7 @@ use trade_actors::domain::money::Price;
 use trade_actors::domain::push::{Body, Notification, PositionKind, Push, TradeKind};
 use uuid::Uuid;
 
+use super::people::cause_word;
 use super::{Fill, Portfolio, PortfolioUpdate, Position, Quote, Signal, Trade, moment};
 
 /// Version of the envelope.
@@ -38,6 +39,10 @@ struct RiskData<'a> {
     by: &'a str,
     reason: &'a str,
     at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,14 +86,23 @@ pub(crate) fn render(push: &Push, seq: u64, price: Option<Price>) -> String {
         }
         Body::Position { position, .. } => send(&Position::of(position, price)),
         Body::Signal { row, .. } => send(&Signal::of(row)),
-        Body::Trading { scope, by, reason, .. } => {
-            send(&RiskData { scope: word(*scope), by, reason, at, message: None, trade_id: None })
-        }
+        Body::Trading { scope, by, reason, cause, until, .. } => send(&RiskData {
+            scope: word(*scope),
+            by,
+            reason,
+            at,
+            cause: cause.map(cause_word),
+            until: *until,
+            message: None,
+            trade_id: None,
+        }),
         Body::Resized { order, message } => send(&RiskData {
             scope: word(Scope::User),
             by: "risk",
             reason: message,
             at,
+            cause: None,
+            until: None,
             message: Some(message),
             trade_id: Some(order.ticket.id.uuid()),
         }),
@@ -183,6 +197,7 @@ mod erased {
 mod tests {
     use std::sync::Arc;
 
+    use trade_actors::domain::event::HaltCause;
     use trade_actors::domain::feed::Outcome;
     use trade_actors::domain::ids::{ConnectionId, UserId};
     use trade_actors::domain::money::{Money, Net};
@@ -227,12 +242,15 @@ mod tests {
             scope: Scope::Global,
             by: "Ada".to_owned(),
             reason: "news".to_owned(),
+            cause: Some(HaltCause::Person),
+            until: None,
         };
         insta::assert_json_snapshot!(said(body), @r#"
         {
           "data": {
             "at": "2026-01-05T14:30:02Z",
             "by": "Ada",
+            "cause": "person",
             "reason": "news",
             "scope": "global"
           },

@@ -9,6 +9,7 @@ use trade_actors::domain::user::UserState;
 use trade_actors::engine::Engine;
 use trade_actors::ports::store::StoreError;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{Halt, Portfolio, Position, Quote, Signal, Source, Trade, User, envelope};
 use crate::keys::MasterKey;
@@ -28,6 +29,10 @@ pub(crate) struct StateSync<'a> {
     user: User<'a>,
     mode: &'static str,
     trading: Halt<'a>,
+    /// The person's own halt, while one that losses called for stands before it.
+    own_halt: Option<Halt<'a>>,
+    /// The account that signals go to.
+    account: Option<Uuid>,
     global_halt: bool,
     portfolio: Portfolio,
     positions: Vec<Position<'a>>,
@@ -72,6 +77,8 @@ pub(crate) fn state_sync(
         user: User::of(user),
         mode: if live { Mode::Live.as_str() } else { Mode::Paper.as_str() },
         trading: Halt::of(user.trading_at(now)),
+        own_halt: user.trading_at(now).by_rules().and(user.own_halt.as_deref()).map(Halt::of),
+        account: user.default_connection().map(|known| known.id.uuid()),
         global_halt: engine.global_halt().is_some(),
         portfolio: Portfolio::now(user, engine, now),
         positions: Position::all(user, engine),
