@@ -164,8 +164,6 @@ pub struct State {
     args: UserArgs,
     phase: Phase,
     waiting: Vec<(Arc<Arrival>, bool)>,
-    /// Accounts whose session has been open since this actor started: what can be traded there is known.
-    met: Vec<ConnectionId>,
     family: Family,
     failures: Failures,
     busy_at: Stamp,
@@ -175,7 +173,7 @@ pub struct State {
 enum Phase {
     /// The state is being read.
     Loading,
-    /// The default account's session is being opened.
+    /// The first broker session is being opened.
     Connecting(Box<UserState>),
     /// Signals are decided.
     Running(Box<UserState>),
@@ -190,12 +188,6 @@ impl Phase {
     }
 }
 
-/// Returns whether signals can be decided: not before the account that they go to was there once, as what is traded at a
-/// broker is known only then.
-fn may_decide(user: &UserState, met: &[ConnectionId]) -> bool {
-    user.suspended.is_some() || user.default_connection().is_none_or(|account| met.contains(&account.id))
-}
-
 impl Actor for User {
     type Msg = UserMsg;
     type State = State;
@@ -207,8 +199,7 @@ impl Actor for User {
         let busy_at = args.shared.clock.stamp();
         let family = Family::new(args.id, Arc::clone(&args.shared), me, args.router.clone());
         let failures = Failures::default();
-        let (phase, waiting, met) = (Phase::Loading, Vec::new(), Vec::new());
-        Ok(State { args, phase, waiting, met, family, failures, busy_at })
+        Ok(State { args, phase: Phase::Loading, waiting: Vec::new(), family, failures, busy_at })
     }
 
     async fn handle(
@@ -232,9 +223,6 @@ impl Actor for User {
             }
             UserMsg::Connected(connection, balance) => {
                 state.family.tell_risk(RiskMsg::Balance(connection, balance));
-                if !state.met.contains(&connection) {
-                    state.met.push(connection);
-                }
                 Box::pin(state.run()).await?;
             }
             UserMsg::Facts(events) => {
@@ -321,12 +309,12 @@ impl State {
             return Ok(());
         };
         self.family.start(&user).await?;
-        let ready = may_decide(&user, &self.met);
+        let ready = user.suspended.is_some() || user.connections.is_empty();
         self.phase = Phase::Connecting(Box::new(user));
         if ready {
             self.run().await?;
         } else {
-            self.family.remind(PATIENCE);
+            me.send_after(PATIENCE, || UserMsg::Impatient);
         }
         if self.args.after_failure {
             self.tell_router(RouterMsg::Again(self.args.id));
@@ -355,11 +343,7 @@ impl State {
         Ok(())
     }
 
-    /// Decides what waits, once the account is there that it goes to.
     async fn run(&mut self) -> Result<(), ActorProcessingErr> {
-        if self.phase.user().is_none_or(|user| !may_decide(user, &self.met)) {
-            return Ok(());
-        }
         match std::mem::replace(&mut self.phase, Phase::Loading) {
             Phase::Connecting(user) => self.phase = Phase::Running(user),
             phase @ (Phase::Loading | Phase::Running(_)) => self.phase = phase,
@@ -372,15 +356,9 @@ impl State {
 
     async fn signal(&mut self, arrival: Arc<Arrival>, again: bool) -> Result<(), ActorProcessingErr> {
         fault::point("user.signal");
-        let user = match &self.phase {
-            Phase::Running(user) if may_decide(user, &self.met) => user,
-            Phase::Loading | Phase::Connecting(_) | Phase::Running(_) => {
-                if self.waiting.is_empty() {
-                    self.family.remind(PATIENCE);
-                }
-                self.waiting.push((arrival, again));
-                return Ok(());
-            }
+        let Phase::Running(user) = &self.phase else {
+            self.waiting.push((arrival, again));
+            return Ok(());
         };
         let denial = match (&user.suspended, user.default_connection()) {
             (Some(reason), _) => Some(Denial::new(

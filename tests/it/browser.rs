@@ -237,6 +237,8 @@ async fn a_position_is_seen_with_its_stop_and_the_stop_is_moved_and_the_position
     let labelled = "document.querySelector('[data-purpose=\"protection\"] .purpose')?.textContent === 'Stop'";
     browser.wait("the stop among the orders, labelled", labelled).await;
     assert!(browser.text("position-row").await.contains("paper"));
+    let lower = "document.querySelector('.setup').hidden = true; document.querySelector('.positions').scrollIntoView()";
+    browser.page.execute(lower, Vec::new()).await.unwrap();
     browser.shoot("dashboard-position").await;
 
     browser.click("edit-stop").await;
