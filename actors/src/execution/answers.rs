@@ -71,6 +71,7 @@ impl ExecutionState {
         id: ClientOrderId,
         result: Result<Option<Box<OrderReport>>, BrokerError>,
     ) -> Result<(), ActorProcessingErr> {
+        fault::point("execution.looked_up");
         let Some(order) = self.book.order(id) else { return Ok(()) };
         if let Ok(Some(report)) = result {
             self.searches.remove(&id);
@@ -161,6 +162,7 @@ impl ExecutionState {
             .order(id)
             .filter(|order| !order.status.is_final() && order.status != OrderStatus::PendingCancel);
         let Some(order) = open else { return Ok(()) };
+        fault::point("execution.cancel");
         if order.status == OrderStatus::Queued {
             return self.step(id, OrderStep::Canceled { reason }, Stages::default()).await;
         }
@@ -193,6 +195,7 @@ impl ExecutionState {
         report: &OrderReport,
         stages: Stages,
     ) -> Result<(), ActorProcessingErr> {
+        fault::point("execution.report");
         let id = report.order;
         if self.book.order(id).is_none() && !self.book.recall(id, &self.lines.shared.views)? {
             tracing::warn!(order = %id, "the broker tells of an order that is not ours");
