@@ -70,7 +70,7 @@ const ANSWERS: [&str; 6] =
 
 /// How long everything may take to come to rest: a search for a lost order takes ten seconds, and a crash may begin
 /// it anew.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_secs(45);
 /// Cases at once; most of the time each waits.
 const AT_ONCE: usize = 8;
 
@@ -229,7 +229,7 @@ async fn run(template: &Path, setup: Setup, answer: &str) -> Found {
         signals.push(case.signal(&body).await);
         let trades = case.rest(&signals).await;
         let here = case.judge(&signals, &trades).await;
-        if here.lost + here.doubled + here.unprotected > 0 {
+        if std::env::vars().any(|(name, _)| name == "TE_TALK") {
             println!("after {id}: {here:?} {trades:#?} {:#?}", case.venue.orders(KEY));
         }
         found.crashed |= here.crashed;
