@@ -109,7 +109,7 @@ impl Case {
     async fn start(template: &Path, setup: Setup) -> Self {
         let venue = Venue::open(&[KEY]).await;
         let home = tempfile::tempdir().unwrap();
-        let setup = venue.setup(setup).fixed_port().set("risk.stop_loss_pct", 2);
+        let setup = venue.setup(setup);
         let server = start_on_copy(template, setup, &home.path().join("data")).await;
         Self { venue, server, crashed: false, _home: home }
     }
@@ -248,7 +248,8 @@ fn crash_at((_, place, skip, round): Point) -> Setup {
 async fn template(home: &TempDir) -> std::path::PathBuf {
     let data = home.path().join("template");
     let venue = Venue::open(&[KEY]).await;
-    let mut server = venue.setup(Setup::new()).data(&data).start().await;
+    // Limits are a person's own, from when they join.
+    let mut server = venue.setup(Setup::new()).set("risk.stop_loss_pct", 2).data(&data).start().await;
     connect(&server.owner(), KEY).await;
     server.stop().await;
     data
