@@ -236,6 +236,7 @@ impl ConnectionState {
     ) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         self.request(me, async move {
+            fault::point("broker_connection.cancel");
             if let Err(error) = broker.cancel(order, known_as).await {
                 lines.execution.tell(ExecutionMsg::CancelFailed(order, error));
             }

@@ -247,7 +247,7 @@ impl ExecutionState {
                 Ok(())
             }
             ExecutionMsg::Ruled(ruling) => Box::pin(self.ruled(*ruling)).await,
-            ExecutionMsg::SendAgain(order) => Box::pin(self.send_again(order)).await,
+            ExecutionMsg::SendAgain(order) => Box::pin(self.send_again(me, order)).await,
             ExecutionMsg::Cancel(order, reason) => Box::pin(self.cancel(order, reason)).await,
             ExecutionMsg::CancelEntries(reason, done) => Box::pin(self.cancel_entries(reason, done)).await,
             ExecutionMsg::CancelFailed(order, error) => {
@@ -365,6 +365,7 @@ impl ExecutionState {
         if events.is_empty() {
             return Ok(());
         }
+        fault::point("execution.record");
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         let receipt = loop {
             let facts =
@@ -377,6 +378,7 @@ impl ExecutionState {
                 Err(error @ CommitError::Down(_)) => return Err(error.into()),
             }
         };
+        fault::point("execution.recorded");
         for event in &events {
             self.book.apply(event, receipt.at, None);
             self.note(event);
@@ -400,8 +402,11 @@ impl ExecutionState {
         Ok(())
     }
 
-    fn send(&self, ticket: Ticket) {
+    fn send(&self, mut ticket: Ticket) {
         fault::point("execution.send");
+        if fault::is_off("same_id") {
+            ticket.id = ClientOrderId::new(uuid::Uuid::now_v7());
+        }
         self.tell_broker(ticket.connection, ConnectionMsg::Submit(Box::new(ticket)));
     }
 

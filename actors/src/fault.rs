@@ -26,10 +26,51 @@ mod armed {
         ANY.store(true, Ordering::Release);
     }
 
+    /// A crash that is due only once so many signals have come in.
+    static CRASH: Mutex<Option<(u32, String, u32)>> = Mutex::new(None);
+    /// Safeguards that are switched off, to show that a check sees what they prevent.
+    static OFF: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    /// The place at which each signal comes in.
+    const ROUND: &str = "router.deliver";
+
+    /// Takes `crash`, as `place:skip:round`, and the names of safeguards to switch off.
+    pub(super) fn take(crash: Option<&str>, off: Option<&str>) {
+        let parts: Vec<_> = crash.unwrap_or_default().split(':').collect();
+        if let [place, skip, round] = parts.as_slice()
+            && let (Ok(skip), Ok(round)) = (skip.parse(), round.parse())
+        {
+            *CRASH.lock().unwrap_or_else(PoisonError::into_inner) = Some((round, (*place).to_owned(), skip));
+            ANY.store(true, Ordering::Release);
+        }
+        let names = off.unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned);
+        OFF.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    }
+
+    pub(super) fn is_off(safeguard: &str) -> bool {
+        OFF.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|name| name == safeguard)
+    }
+
+    fn count_round(place: &str) {
+        if place != ROUND {
+            return;
+        }
+        let mut crash = CRASH.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((round, ..)) = crash.as_mut() else { return };
+        *round = round.saturating_sub(1);
+        if *round == 0
+            && let Some((_, place, skip)) = crash.take()
+        {
+            drop(crash);
+            arm(&place, Fault::Kill, skip);
+        }
+    }
+
     pub(super) fn due(place: &str) -> Option<Fault> {
         if !ANY.load(Ordering::Acquire) {
             return None;
         }
+        count_round(place);
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
         let (fault, skip) = places.get_mut(place)?;
         if *skip > 0 {
@@ -58,6 +99,41 @@ pub fn point(place: &str) {
     match armed::due(place) {
         None => {}
         Some(Fault::Panic) => panic!("injected at {place}"),
-        Some(Fault::Kill) => std::process::abort(),
+        Some(Fault::Kill) => die(),
     }
+}
+
+/// Ends the process as SIGKILL does: nothing more is written, nobody is told.
+#[cfg(debug_assertions)]
+fn die() -> ! {
+    let killed = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    tracing::error!(?killed, "the process could not kill itself");
+    std::process::abort();
+}
+
+/// Reads from the environment where the process is to crash (`TRADE_EXECUTOR_CRASH=place:skip:round`: once `round`
+/// signals have come in, after `skip` passes) and which safeguards are off (`TRADE_EXECUTOR_OFF=name,name`).
+///
+/// Only debug builds look: in a release build neither exists.
+pub fn from_environment() {
+    #[cfg(debug_assertions)]
+    #[expect(clippy::disallowed_methods, reason = "no setting: for crash tests of debug builds alone")]
+    armed::take(
+        std::env::var("TRADE_EXECUTOR_CRASH").ok().as_deref(),
+        std::env::var("TRADE_EXECUTOR_OFF").ok().as_deref(),
+    );
+}
+
+/// Returns whether a safeguard is switched off, so that a test can show what it prevents. Never in release builds.
+#[inline]
+#[must_use]
+#[cfg_attr(
+    not(debug_assertions),
+    expect(unused_variables, reason = "safeguards are always on in release builds")
+)]
+pub fn is_off(safeguard: &str) -> bool {
+    #[cfg(debug_assertions)]
+    return armed::is_off(safeguard);
+    #[cfg(not(debug_assertions))]
+    false
 }

@@ -27,6 +27,8 @@ use crate::fault;
 use crate::user::lines::Lines;
 use watch::Watch;
 
+/// How soon a signal is looked at again while its venue has not told what is traded there.
+const LISTING_PACE: std::time::Duration = std::time::Duration::from_millis(250);
 /// A price older than this is asked for before a signal is judged, in seconds.
 const PRICE_AGE_MAX_S: i64 = 60;
 
@@ -116,7 +118,7 @@ impl Actor for Risk {
         match msg {
             RiskMsg::Review(arrival, again) => {
                 fault::point("risk");
-                state.priced(arrival, again);
+                state.priced(&me, arrival, again);
             }
             RiskMsg::Balance(connection, balance) => state.balance(&me, connection, balance),
             RiskMsg::Facts(events) => state.fold(&me, &events),
@@ -154,13 +156,20 @@ struct Place<'a> {
 
 impl RiskState {
     /// Reviews a signal, once its symbol's price is known: one that nobody follows is asked for first.
-    fn priced(&mut self, arrival: Arc<Arrival>, again: bool) {
+    fn priced(&mut self, me: &ActorRef<RiskMsg>, arrival: Arc<Arrival>, again: bool) {
         let Some(connection) = self.user.default_connection() else { return };
         let symbol = arrival.signal.instruction.symbol;
         let Some(market) = self.lines.shared.brokers.market(&connection.broker) else {
             return self.review(arrival, again, None);
         };
         let now = self.lines.shared.clock.now();
+        let age_s = (now - arrival.signal.received_at).num_seconds();
+        let unlisted = market.instrument(symbol).is_none() && market.instruments().is_empty();
+        if unlisted && age_s <= i64::from(self.user.limits.signal_max_age_s) {
+            // What is traded there is not known yet: that is no reason to say that this is not.
+            me.send_after(LISTING_PACE, move || RiskMsg::Review(arrival, again));
+            return;
+        }
         let known = market.quote(symbol).filter(|quote| (now - quote.at).num_seconds() <= PRICE_AGE_MAX_S);
         if known.is_some() || market.instrument(symbol).is_none() {
             return self.review(arrival, again, known);

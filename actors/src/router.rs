@@ -199,6 +199,7 @@ impl RouterState {
         known: Option<Seen>,
         reply: Reply,
     ) -> Result<(), ActorProcessingErr> {
+        fault::point("router.deliver");
         let (source, key, at) = (delivery.source, delivery.key, delivery.received_at);
         let repeated = self.table.repeat(source, key, at).or(known.map(|seen| seen.signal));
         if let Some(signal) = repeated {

@@ -223,7 +223,12 @@ impl Actor for User {
             }
             UserMsg::Connected(connection, balance) => {
                 state.family.tell_risk(RiskMsg::Balance(connection, balance));
-                Box::pin(state.run()).await?;
+                // Signals go to the default account: until its session is open they wait.
+                let default =
+                    state.phase.user().and_then(|user| user.default_connection().map(|known| known.id));
+                if default.is_none_or(|default| default == connection) {
+                    Box::pin(state.run()).await?;
+                }
             }
             UserMsg::Facts(events) => {
                 let now = state.args.shared.clock.now();
@@ -234,7 +239,7 @@ impl Actor for User {
                     Box::pin(state.family.follow(user, &events)).await?;
                 }
             }
-            UserMsg::Impatient => Box::pin(state.acknowledge_waiting()).await,
+            UserMsg::Impatient => Box::pin(state.impatient(&me)).await?,
             UserMsg::Reconnect(connection) => {
                 if let Some(user) = state.phase.user() {
                     Box::pin(state.family.connect(user, connection)).await?;
@@ -385,6 +390,15 @@ impl State {
     /// Records a denial when there is nobody below who could.
     async fn deny(&self, arrival: &Arrival, denial: Denial) -> Result<(), ActorProcessingErr> {
         let Phase::Running(user) = &self.phase else { return Ok(()) };
+        self.refuse(user, arrival, denial).await
+    }
+
+    async fn refuse(
+        &self,
+        user: &UserState,
+        arrival: &Arrival,
+        denial: Denial,
+    ) -> Result<(), ActorProcessingErr> {
         let intent = Intent::refused(user, &arrival.signal);
         let shared = &self.args.shared;
         if shared.views.order(intent.ticket.id)?.is_some() {
@@ -407,6 +421,17 @@ impl State {
         Ok(())
     }
 
+    /// Looks after the signals that wait while the broker's session is being opened.
+    async fn impatient(&mut self, me: &ActorRef<UserMsg>) -> Result<(), ActorProcessingErr> {
+        if !matches!(self.phase, Phase::Connecting(_)) {
+            return Ok(());
+        }
+        self.acknowledge_waiting().await;
+        self.give_up_waiting().await?;
+        me.send_after(PATIENCE, || UserMsg::Impatient);
+        Ok(())
+    }
+
     /// Records signals whose verdict takes longer, so that their senders get their answer in time.
     async fn acknowledge_waiting(&mut self) {
         for (arrival, _) in &mut self.waiting {
@@ -422,6 +447,24 @@ impl State {
                 tracing::debug!("the router is restarting; it resumes from the log");
             }
         }
+    }
+
+    /// Refuses the signals that have waited too long for the broker: at any other time their price would be gone.
+    async fn give_up_waiting(&mut self) -> Result<(), ActorProcessingErr> {
+        let Phase::Connecting(user) = &self.phase else { return Ok(()) };
+        let user = user.clone();
+        let most_s = i64::from(user.limits.signal_max_age_s);
+        let now = self.args.shared.clock.now();
+        let (late, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(arrival, _)| (now - arrival.signal.received_at).num_seconds() > most_s);
+        self.waiting = waiting;
+        for (arrival, _) in late {
+            let message = "Broker offline - order not submitted. Nothing was sent; send the signal again if you \
+                           still want it.";
+            self.refuse(&user, &arrival, Denial::new(DenialCode::BrokerOffline, message)).await?;
+        }
+        Ok(())
     }
 
     /// Carries a command out; the outer error is a failure of this actor.

@@ -17,6 +17,7 @@ mod brokers_api;
 mod browser;
 mod conformance;
 mod crash;
+mod crash_matrix;
 mod dedupe;
 mod disk_full;
 mod first_run;

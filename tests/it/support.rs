@@ -7,6 +7,7 @@ pub(crate) mod desk;
 pub(crate) mod log;
 pub(crate) mod server;
 pub(crate) mod socket;
+pub(crate) mod venue;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -300,6 +300,8 @@ denial_codes! {
     Conflict = "CONFLICTING_SIGNAL",
     /// The price has gone too far while the order waited.
     PriceMoved = "PRICE_MOVED",
+    /// The broker could not be reached in time.
+    BrokerOffline = "BROKER_UNAVAILABLE",
     /// No broker account is connected.
     NoConnection = "NO_BROKER",
     /// The day's loss has come to its limit.

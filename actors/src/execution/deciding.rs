@@ -38,6 +38,11 @@ impl ExecutionState {
         let wait = wait.map(OrderStep::from).or_else(|| self.lacks_room(&intent.ticket).then(for_room));
         let waits = wait.is_some();
         let draft = Draft { intent, denial, wait, broker, mode, stages };
+        if fault::is_off("commit_first") {
+            self.settle(arrival, Ok(0));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            fault::point("execution.told_too_early");
+        }
         let (events, receipt) = match self.commit_once(arrival, &draft).await {
             Ok(committed) => committed,
             Err(CommitError::Full) => {

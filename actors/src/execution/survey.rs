@@ -11,6 +11,7 @@ use crate::domain::order::OrderStatus;
 use crate::domain::position::Position;
 use crate::domain::stages::Stages;
 use crate::domain::survey::{cash_moved, differences};
+use crate::fault;
 use crate::risk::RiskMsg;
 
 /// How soon a difference is looked at again before it is believed.
@@ -24,6 +25,7 @@ impl ExecutionState {
         _: &ActorRef<ExecutionMsg>,
         survey: Survey,
     ) -> Result<(), ActorProcessingErr> {
+        fault::point("execution.surveyed");
         let connection = survey.connection;
         for report in &survey.orders {
             self.report(report, Stages::default()).await?;

@@ -27,6 +27,9 @@ const PRICE_AGE_MAX_S: i64 = 30;
 impl ExecutionState {
     /// Looks at the exits of every position that an event concerned.
     pub(super) async fn tend_all(&mut self, _: &ActorRef<ExecutionMsg>) -> Result<(), ActorProcessingErr> {
+        if fault::is_off("protection") {
+            return Ok(());
+        }
         while let Some(key) = self.due.pop_first() {
             // Without a session nothing is known for certain: it is looked at when there is one.
             if !self.connections.contains_key(&key.0) {
@@ -157,6 +160,7 @@ impl ExecutionState {
 
     /// Sends an exit that has room now.
     async fn release(&mut self, id: ClientOrderId, most: Quantity) -> Result<(), ActorProcessingErr> {
+        fault::point("execution.release");
         let Some(order) = self.book.order(id) else { return Ok(()) };
         let mut ticket = order.ticket.clone();
         if let Some(denial) = self.pass(&ticket, |halted| halted) {

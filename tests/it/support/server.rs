@@ -45,6 +45,12 @@ impl Setup {
         self
     }
 
+    /// Sets a variable of the environment that is no setting.
+    pub(crate) fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     /// Adds lines to the settings file.
     pub(crate) fn settings(mut self, lines: &str) -> Self {
         self.settings.push_str(lines);
@@ -165,6 +171,23 @@ impl Server {
         if let Err(error) = fs::remove_file(self.ready_path()) {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
         }
+    }
+
+    /// Returns whether it ended by itself, and takes note of it.
+    pub(crate) fn has_crashed(&mut self) -> bool {
+        let Some(child) = self.child.as_mut() else { return true };
+        if child.try_wait().unwrap().is_none() {
+            return false;
+        }
+        self.child = None;
+        self.ready = None;
+        fs::remove_file(self.ready_path()).ok();
+        true
+    }
+
+    /// Has it crash nowhere when it starts again.
+    pub(crate) fn calm(&mut self) {
+        self.setup.environment.retain(|(name, _)| name != "TRADE_EXECUTOR_CRASH");
     }
 
     /// Starts it again on the same data.
