@@ -248,7 +248,6 @@ async fn raise(
             Some(between) => between(brokers),
             None => brokers,
         },
-        market: Arc::clone(&market) as _,
         feeds,
         clock,
         admission: config.admission.limits(),

@@ -1,6 +1,7 @@
 //! The top of the actor tree, and the door through which edges enter it.
 
 mod accounts;
+mod venues;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,7 +18,7 @@ use crate::domain::restart::backoff;
 use crate::domain::risk::{Limits, SourceLimits};
 use crate::domain::stages::Stamp;
 use crate::execution::{Change, Key};
-use crate::hub::{Attached, Hub, HubArgs, HubMsg};
+use crate::hub::{Attached, Hub, HubArgs, HubMsg, Place};
 use crate::kill_switch::KillSwitch;
 use crate::ledger::Ledger;
 use crate::ledger::projector::Watched;
@@ -25,7 +26,7 @@ use crate::meters::Meters;
 use crate::ports::broker::Brokers;
 use crate::ports::clock::Clock;
 use crate::ports::journal::{CommitError, Journal, Receipt};
-use crate::ports::market::{Feed, Market};
+use crate::ports::market::Feed;
 use crate::quote_feed::{QuoteFeed, QuoteFeedArgs, QuoteFeedMsg};
 use crate::router::{Router, RouterArgs, RouterMsg};
 use crate::sessions::Sessions;
@@ -80,8 +81,6 @@ pub struct Parts {
     pub watched: Arc<Watched>,
     /// Opens broker accounts.
     pub brokers: Arc<dyn Brokers>,
-    /// Instruments and prices.
-    pub market: Arc<dyn Market>,
     /// Streams of prices, one a venue.
     pub feeds: Vec<Box<dyn Feed>>,
     /// Time.
@@ -103,8 +102,6 @@ pub struct Shared {
     pub watched: Arc<Watched>,
     /// Opens broker accounts.
     pub brokers: Arc<dyn Brokers>,
-    /// Instruments and prices.
-    pub market: Arc<dyn Market>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// How much may be under way.
@@ -168,14 +165,12 @@ impl Engine {
     /// # Errors
     /// When an actor cannot start or the projections cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { ledger, views, watched, brokers, market, feeds, clock, admission, passivate_after } =
-            parts;
+        let Parts { ledger, views, watched, brokers, feeds, clock, admission, passivate_after } = parts;
         let shared = Arc::new(Shared {
             ledger,
             views,
             watched,
             brokers,
-            market,
             clock,
             admission,
             passivate_after,
@@ -204,12 +199,6 @@ impl Engine {
     #[must_use]
     pub fn views(&self) -> &Views {
         &self.shared.views
-    }
-
-    /// Returns the market.
-    #[must_use]
-    pub fn market(&self) -> &dyn Market {
-        &*self.shared.market
     }
 
     /// Returns the clock.
@@ -387,12 +376,13 @@ impl Engine {
     /// When the hub does not answer.
     pub async fn attach(&self, user: UserId, since: Option<u64>) -> Result<Attached, Refused> {
         let hub = self.shared.hub.get().ok_or(Refused::Starting)?;
-        if self.shared.views.user(user).is_ok_and(|known| known.is_some_and(|user| user.balances.is_empty()))
-        {
+        let known = self.shared.views.glance(user).ok().flatten();
+        if known.as_ref().is_some_and(|user| user.balances.is_empty()) {
             self.wake(user);
         }
+        let place = known.as_deref().map_or_else(Place::default, Place::of);
         let answer = hub.call(
-            |reply| HubMsg::Attach { user, since, reply },
+            |reply| HubMsg::Attach { user, place, since, reply },
             Some(ractor::concurrency::Duration::from_millis(ANSWER_MS)),
         );
         match answer.await {

@@ -13,9 +13,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 pub use outbox::{CloseReason, Next, Outbox};
 
-use crate::domain::ids::UserId;
+use crate::domain::ids::{ConnectionId, UserId};
 use crate::domain::portfolio::Quote;
 use crate::domain::push::{Body, Push};
+use crate::domain::user::UserState;
 use crate::fault;
 use crate::ledger::projector::Watched;
 use crate::ports::clock::Clock;
@@ -28,6 +29,26 @@ const LINGER: Duration = Duration::from_secs(120);
 /// A socket's number within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(u64);
+
+/// Where a user's signals go, and so whose prices their screens show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The broker.
+    pub venue: String,
+    /// The account there.
+    pub account: Option<ConnectionId>,
+    /// The record of the log up to which that is known.
+    pub as_of: u64,
+}
+
+impl Place {
+    /// Returns the place of a user as the log has them.
+    #[must_use]
+    pub fn of(user: &UserState) -> Self {
+        let account = user.default_connection().map(|known| known.id);
+        Self { venue: user.venue().to_owned(), account, as_of: user.last_seq }
+    }
+}
 
 /// A socket that is attached.
 #[derive(Debug)]
@@ -47,19 +68,23 @@ pub enum HubMsg {
     Attach {
         /// Whose.
         user: UserId,
+        /// Where they trade.
+        place: Place,
         /// The last numbered message the client has.
         since: Option<u64>,
         /// Gets the queue.
         reply: RpcReplyPort<Attached>,
     },
+    /// A user's signals go elsewhere.
+    Moved(UserId, Place),
     /// A socket is gone.
     Detach(SocketId),
     /// Messages that follow from the log, in order.
     Publish(Vec<Push>),
     /// A message of which only the latest counts.
     Latest(Push),
-    /// New prices.
-    Quotes(Arc<[Quote]>),
+    /// New prices at a venue.
+    Quotes(&'static str, Arc<[Quote]>),
     /// Closes every socket of a user.
     CloseUser(UserId, CloseReason),
     /// Forgets users who did not come back.
@@ -92,6 +117,7 @@ pub struct HubState {
 struct Watch {
     ring: VecDeque<Arc<Push>>,
     seq: u64,
+    place: Place,
     sockets: Vec<(SocketId, Arc<Outbox>)>,
     left: Option<Instant>,
 }
@@ -114,17 +140,22 @@ impl Actor for Hub {
     ) -> Result<(), ActorProcessingErr> {
         fault::point("hub");
         match msg {
-            HubMsg::Attach { user, since, reply } => {
-                let attached = state.attach(user, since);
+            HubMsg::Attach { user, place, since, reply } => {
+                let attached = state.attach(user, place, since);
                 let socket = attached.socket;
                 if reply.send(attached).is_err() {
                     state.detach(socket);
                 }
             }
+            HubMsg::Moved(user, place) => {
+                if let Some(watch) = state.users.get_mut(&user) {
+                    watch.stand_at(place);
+                }
+            }
             HubMsg::Detach(socket) => state.detach(socket),
             HubMsg::Publish(pushes) => pushes.into_iter().for_each(|push| state.publish(push)),
             HubMsg::Latest(push) => state.latest(push),
-            HubMsg::Quotes(quotes) => state.quotes(&quotes),
+            HubMsg::Quotes(venue, quotes) => state.quotes(venue, &quotes),
             HubMsg::CloseUser(user, reason) => {
                 if let Some(watch) = state.users.get(&user) {
                     watch.sockets.iter().for_each(|(_, outbox)| outbox.close(reason));
@@ -149,13 +180,14 @@ impl Drop for HubState {
 }
 
 impl HubState {
-    fn attach(&mut self, user: UserId, since: Option<u64>) -> Attached {
+    fn attach(&mut self, user: UserId, place: Place, since: Option<u64>) -> Attached {
         self.args.watched.set(user, true);
         self.next += 1;
         let socket = SocketId(self.next);
         let outbox = Arc::new(Outbox::default());
         let watch = self.users.entry(user).or_default();
         watch.left = None;
+        watch.stand_at(place);
         let resumed = since.is_some_and(|since| watch.replay(since, &outbox));
         watch.sockets.push((socket, Arc::clone(&outbox)));
         self.sockets.insert(socket, user);
@@ -200,10 +232,13 @@ impl HubState {
         watch.sockets.iter().for_each(|(_, outbox)| outbox.offer(Arc::clone(&push)));
     }
 
-    fn quotes(&mut self, quotes: &[Quote]) {
+    fn quotes(&mut self, venue: &str, quotes: &[Quote]) {
         let at = self.args.clock.now();
         #[expect(clippy::iter_over_hash_type, reason = "sockets are independent of each other")]
         for (user, watch) in &mut self.users {
+            if watch.place.venue != venue {
+                continue;
+            }
             for quote in quotes {
                 let mut made = None;
                 for (_, outbox) in watch.sockets.iter().filter(|(_, outbox)| outbox.wants(quote.symbol)) {
@@ -234,6 +269,18 @@ impl HubState {
 }
 
 impl Watch {
+    /// Takes over where the user trades, unless something newer is known; what is of elsewhere is not shown any more.
+    fn stand_at(&mut self, place: Place) {
+        if place.as_of < self.place.as_of {
+            return;
+        }
+        let moved = place.account != self.place.account;
+        self.place = place;
+        if moved {
+            self.sockets.iter().for_each(|(_, outbox)| outbox.renew());
+        }
+    }
+
     /// Queues all messages after `since`, if they are all still here.
     fn replay(&self, since: u64, outbox: &Outbox) -> bool {
         let (Some(first), Some(last)) = (self.ring.front(), self.ring.back()) else { return false };
@@ -247,10 +294,62 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::money::{Percent, Price};
     use crate::ports::clock::SystemClock;
+
+    fn quote(price: u32) -> Quote {
+        let price = Price::new(price.into()).unwrap();
+        let change_pct = Percent::new(0.into());
+        let symbol = "AAPL".parse().unwrap();
+        Quote { symbol, price, bid: price, ask: price, change_pct, at: DateTime::UNIX_EPOCH }
+    }
+
+    fn place(venue: &str, as_of: u64) -> Place {
+        let account = Some(ConnectionId::new(Uuid::from_u128(u128::from(venue == "paper"))));
+        Place { venue: venue.to_owned(), account, as_of }
+    }
+
+    /// Returns the prices that wait in a queue.
+    fn prices(outbox: &Outbox) -> Vec<String> {
+        let waiting = std::iter::from_fn(|| outbox.take());
+        let price = |next| match next {
+            Next::Send(push) => {
+                let Body::Quote(quote) = &push.body else { panic!("{push:?}") };
+                quote.price.to_string()
+            }
+            Next::Renew => "elsewhere".to_owned(),
+            Next::Close(reason) => panic!("{reason:?}"),
+        };
+        waiting.map(price).collect()
+    }
+
+    #[tokio::test]
+    async fn a_socket_hears_the_prices_of_the_place_where_its_user_trades() {
+        let args = HubArgs { watched: Arc::default(), clock: Arc::new(SystemClock::new()) };
+        let mut hub = HubState { args, users: HashMap::new(), sockets: BTreeMap::new(), next: 0 };
+        let user = UserId::new(Uuid::nil());
+        let outbox = hub.attach(user, place("paper", 3), None).outbox;
+        outbox.subscribe(["AAPL".parse().unwrap()]);
+        hub.quotes("alpaca", &[quote(1)]);
+        hub.quotes("paper", &[quote(2)]);
+        assert_eq!(prices(&outbox), ["2"]);
+
+        hub.quotes("paper", &[quote(3)]);
+        hub.users.get_mut(&user).unwrap().stand_at(place("alpaca", 5));
+        hub.quotes("paper", &[quote(4)]);
+        hub.quotes("alpaca", &[quote(5)]);
+        assert_eq!(prices(&outbox), ["elsewhere", "5"], "what waited is of the former market");
+
+        let second = hub.attach(user, place("paper", 4), None).outbox;
+        second.subscribe(["AAPL".parse().unwrap()]);
+        hub.quotes("paper", &[quote(6)]);
+        hub.quotes("alpaca", &[quote(7)]);
+        assert_eq!((prices(&outbox), prices(&second)), (vec!["7".to_owned()], vec!["7".to_owned()]));
+    }
 
     #[tokio::test]
     async fn sockets_are_told_however_the_hub_ends() {
@@ -258,7 +357,9 @@ mod tests {
             let args = HubArgs { watched: Arc::default(), clock: Arc::new(SystemClock::new()) };
             let (hub, ended) = Actor::spawn(None, Hub, args).await.unwrap();
             let user = UserId::new(Uuid::nil());
-            let attached = ractor::call!(hub, |reply| HubMsg::Attach { user, since: None, reply }).unwrap();
+            let place = Place::default();
+            let attached =
+                ractor::call!(hub, |reply| HubMsg::Attach { user, place, since: None, reply }).unwrap();
             if kill {
                 hub.kill();
             } else {

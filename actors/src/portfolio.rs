@@ -10,7 +10,8 @@ use crate::domain::event::Event;
 use crate::domain::ids::ConnectionId;
 use crate::domain::instrument::Symbol;
 use crate::domain::money::Price;
-use crate::domain::push::{Body, Push};
+use crate::domain::position::Position;
+use crate::domain::push::{Body, Push, Shown};
 use crate::domain::stages::Stamp;
 use crate::domain::user::UserState;
 use crate::fault;
@@ -115,22 +116,29 @@ impl PortfolioState {
         if !shared.watched.contains(self.user.id) {
             return;
         }
-        let price = |connection, symbol| {
-            self.prices
-                .get(&(connection, symbol))
-                .copied()
-                .or_else(|| Some(shared.market.quote(symbol)?.price))
-        };
-        let positions: Vec<_> = self
-            .user
-            .positions
-            .iter()
-            .map(|held| (held.clone(), price(held.connection, held.symbol)))
-            .collect();
+        let positions: Vec<_> = self.user.positions.iter().map(|held| self.shown(held)).collect();
+        let account = self.user.default_connection().map(|known| known.id);
         let summary = self.user.summary(shared.clock.now(), |symbol| {
-            positions.iter().find(|(held, _)| held.symbol == symbol).and_then(|(_, price)| *price)
+            let of_symbol = |shown: &&Shown| {
+                shown.position.symbol == symbol && Some(shown.position.connection) == account
+            };
+            positions.iter().find(of_symbol)?.price
         });
         let body = Body::Portfolio { summary, positions };
         shared.hub.tell(HubMsg::Latest(Push { user: self.user.id, seq: 0, at: shared.clock.now(), body }));
+    }
+
+    /// Returns a position at its latest price, at its own broker's market until its actor has told one.
+    fn shown(&self, held: &Position) -> Shown {
+        let (connection, symbol) = (held.connection, held.symbol);
+        let known = self.user.connections.iter().find(|known| known.id == connection);
+        let broker = known.map(|known| known.broker.clone()).unwrap_or_default();
+        let marked = self.prices.get(&(connection, symbol)).copied();
+        let price = marked.or_else(|| {
+            let market = self.lines.shared.brokers.market(&broker)?;
+            Some(market.quote(symbol)?.price)
+        });
+        let protection = self.user.protection(connection, symbol).cloned();
+        Shown { position: held.clone(), price, broker, protection }
     }
 }

@@ -102,7 +102,7 @@ impl Actor for QuoteFeed {
                             .retain(|_, position| position.cast(PositionMsg::Price(quote.price)).is_ok());
                     }
                 }
-                state.shared.hub.tell(HubMsg::Quotes(quotes.into()));
+                state.shared.hub.tell(HubMsg::Quotes(venue, quotes.into()));
             }
             QuoteFeedMsg::Subscribe(venue, symbol, position) => {
                 let symbols = state.subscribers.entry(venue).or_default();

@@ -241,6 +241,14 @@ impl Views {
         self.row(&key(b"u/", user.uuid()))
     }
 
+    /// Returns a user for a look: what is held in memory is not copied.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn glance(&self, user: UserId) -> Result<Option<Arc<UserState>>, StoreError> {
+        self.shared(&key(b"u/", user.uuid()))
+    }
+
     /// Returns every user's id, at most `limit`, after `after`.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ assets! {
     "login.html"
     "login.js"
     "main.js"
+    "position-dialogs.js"
     "state.js"
     "toast.js"
     "trade-detail.js"

@@ -223,6 +223,55 @@ async fn the_test_button_and_the_kill_switch_work_from_the_page() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_is_seen_with_its_stop_and_the_stop_is_moved_and_the_position_closed_from_the_page() {
+    let server = Setup::new().still_market().set("risk.stop_loss_pct", 2).start().await;
+    let Some(browser) = Browser::start().await else { return };
+    browser.log_in(&server).await;
+    let api = server.owner();
+    let bought = api.signal(&order("held", "AAPL", "buy", "10")).await.expect(202);
+    api.settled(bought["signal_id"].as_str().unwrap(), "filled").await;
+    let stop = |text: &str| {
+        format!("document.querySelector('[data-testid=\"position-stop\"]')?.textContent.includes('{text}')")
+    };
+    browser.wait("the stop of the position", &stop("Stop 196")).await;
+    let labelled = "document.querySelector('[data-purpose=\"protection\"] .purpose')?.textContent === 'Stop'";
+    browser.wait("the stop among the orders, labelled", labelled).await;
+    assert!(browser.text("position-row").await.contains("paper"));
+    browser.shoot("dashboard-position").await;
+
+    browser.click("edit-stop").await;
+    let field = browser.page.find(Locator::Css("[data-testid='stop-price']")).await.unwrap();
+    field.clear().await.unwrap();
+    field.send_keys("250").await.unwrap();
+    browser.click("stop-confirm").await;
+    let refused = "document.querySelector('.field-error')?.textContent.includes('must be below the price')";
+    browser.wait("a stop above the price to be refused", refused).await;
+    field.clear().await.unwrap();
+    field.send_keys("190.50").await.unwrap();
+    browser.shoot("dashboard-stop").await;
+    browser.click("stop-confirm").await;
+    browser.wait("the stop to be moved", &stop("Stop 190.50")).await;
+    let held = api.read("/api/v1/positions").await;
+    assert_eq!(held["items"][0]["stop_loss"], "190.5");
+
+    browser.click("close-position").await;
+    browser.shoot("dashboard-close").await;
+    browser.click("close-confirm").await;
+    browser
+        .wait("the position to be gone", "!document.querySelector('[data-testid=\"position-row\"]')")
+        .await;
+    wait_until("nothing to be held", || async {
+        api.read("/api/v1/positions").await["items"].as_array().unwrap().is_empty()
+    })
+    .await;
+    browser.shoot("dashboard-closed").await;
+    // The server says no to a stop above the price, and the browser notes that.
+    let complaints = browser.complaints().await;
+    assert!(complaints.iter().all(|line| line.to_string().contains("422")), "{complaints:?}");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_comes_back_by_itself_after_a_restart() {
     let mut server = Setup::new().fixed_port().start().await;
     let Some(browser) = Browser::start().await else { return };

@@ -5,7 +5,12 @@ import { test } from "node:test";
 
 import { BACKOFF_S, Connection, backoffMs } from "../../src/web/assets/connection.js";
 import * as format from "../../src/web/assets/format.js";
-import { TRADES_KEPT, announcement, initial, isHalted, reduce, watched } from "../../src/web/assets/state.js";
+import { stopChange } from "../../src/web/assets/position-dialogs.js";
+import {
+  TRADES_KEPT, announcement, initial, isByRules, isHalted, isOwn, isReachable, reduce, watched,
+} from "../../src/web/assets/state.js";
+import { haltTitle } from "../../src/web/assets/view-header.js";
+import { protectionLines } from "../../src/web/assets/view-positions.js";
 
 const PORTFOLIO = {
   cash: "50000", equity: "50000", buying_power: "50000", positions_value: "0", day_pnl: "0", unrealized_pnl: "0",
@@ -88,6 +93,53 @@ test("positions open, change and close by symbol", () => {
   assert.deepEqual(opened.positions, [{ symbol: "AAPL", quantity: "3" }]);
   const closed = reduce(opened, envelope("portfolio.position.closed", 3, { symbol: "AAPL", realized_pnl: "5" }));
   assert.deepEqual(closed.positions, []);
+});
+
+test("one symbol at two accounts is two positions, and an event keeps what protects one", () => {
+  const here = { connection_id: "c1", symbol: "AAPL", quantity: "1", stop_loss: "180", broker: "paper" };
+  const there = { connection_id: "c2", symbol: "AAPL", quantity: "5", stop_loss: null, broker: "alpaca" };
+  const state = played(sync(0, { account: "c1", positions: [here, there] }),
+    envelope("portfolio.position.modified", 1, { connection_id: "c1", symbol: "AAPL", quantity: "3" }));
+  assert.deepEqual(state.positions, [{ ...here, quantity: "3" }, there]);
+  assert.deepEqual(state.positions.map((p) => isReachable(state, p)), [true, false]);
+  const closed = reduce(state, envelope("portfolio.position.closed", 2, { connection_id: "c2", symbol: "AAPL" }));
+  assert.deepEqual(closed.positions.map((p) => p.connection_id), ["c1"]);
+});
+
+test("a halt for losses is told from one's own, stands before it, and leaves it behind", () => {
+  const fact = { scope: "user", by: "risk", reason: "Account under review.", at: "2026-01-05T14:30:00Z" };
+  const own = envelope("risk.halted", 1, { ...fact, by: "Owner", reason: "news", cause: "person" });
+  const ruled = (seq) => envelope("risk.halted", seq, { ...fact, cause: "circuit_breaker" });
+  const both = played(sync(0), own, ruled(2));
+  assert.ok(isByRules(both.trading) && isHalted(both));
+  assert.equal(haltTitle(true, both.trading), "Account under review.");
+  const after = reduce(both, envelope("risk.resumed", 3, { scope: "user" }));
+  assert.deepEqual([after.trading.by, isByRules(after.trading), isHalted(after)], ["Owner", false, true]);
+  const alone = played(sync(0), ruled(1));
+  const behind = reduce(alone, { ...own, seq: 2 });
+  assert.ok(isByRules(behind.trading), "one's own halt does not hide why nothing may be resumed");
+  assert.equal(reduce(behind, envelope("risk.resumed", 3, { scope: "user" })).trading.by, "Owner");
+  assert.ok(!isHalted(reduce(alone, envelope("risk.resumed", 2, { scope: "user" }))));
+  const synced = played(sync(0, { trading: { state: "halted", cause: "daily_loss" }, own_halt: { state: "halted", by: "Owner", cause: "person" } }));
+  assert.equal(reduce(synced, envelope("risk.resumed", 1, { scope: "user" })).trading.by, "Owner");
+});
+
+test("what protects or leaves a position is not mistaken for an order of one's own", () => {
+  const label = (purpose, order_type) => format.purposeLabel({ purpose, order_type });
+  assert.deepEqual([label("signal", "stop"), label("protection", "stop"), label("protection", "limit")], ["", "Stop", "Target"]);
+  assert.deepEqual([label("protection", "oco"), label("exit", "market"), label(undefined, "market")], ["Stop + target", "Exit", ""]);
+  assert.deepEqual(["signal", "protection", "exit", undefined].map((purpose) => isOwn({ purpose })), [true, false, false, true]);
+  const said = announcement(envelope("trade.rejected", 1, { symbol: "SPY", purpose: "protection", order_type: "stop", reason: "no" }));
+  assert.equal(said.title, "SPY stop rejected");
+});
+
+test("what protects a position reads at a glance, and a typed stop is a price or nothing", () => {
+  assert.deepEqual(protectionLines({ stop_loss: null, take_profits: [] }), ["No stop"]);
+  assert.deepEqual(protectionLines({ stop_loss: "180", trail_percent: "2", take_profits: ["200", "210.5"] }),
+    ["Stop 180.00", "trails by 2%", "Target 200.00, 210.50"]);
+  assert.deepEqual(stopChange(" 1,185.50 "), { stop_loss: "1185.50" });
+  assert.deepEqual(stopChange("  "), { stop_loss: null });
+  for (const odd of ["-5", "+5", "1e3", "abc", "12.3.4"]) assert.equal(stopChange(odd), null, odd);
 });
 
 test("a repeated delivery is counted and does not hide what became of the first", () => {

@@ -12,6 +12,7 @@ use super::money::{Money, Price};
 use super::order::{Fill, Order, OrderStatus, OrderStep};
 use super::portfolio::{Balance, Quote, Summary};
 use super::position::Position;
+use super::protection::Protection;
 
 /// One message for one user's screens.
 #[derive(Clone, Debug)]
@@ -64,6 +65,10 @@ pub enum Body {
         by: String,
         /// Why.
         reason: String,
+        /// What made it necessary; absent: trading goes on.
+        cause: Option<HaltCause>,
+        /// When it ends by itself, if it does.
+        until: Option<DateTime<Utc>>,
     },
     /// An order was shrunk by the rules.
     Resized {
@@ -85,11 +90,24 @@ pub enum Body {
     Portfolio {
         /// The totals.
         summary: Summary,
-        /// The positions with the prices used.
-        positions: Vec<(Position, Option<Price>)>,
+        /// The positions.
+        positions: Vec<Shown>,
     },
     /// A price (not numbered; the latest counts).
     Quote(Quote),
+}
+
+/// A position as a screen shows it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The position.
+    pub position: Position,
+    /// Its price, at its own broker.
+    pub price: Option<Price>,
+    /// The broker.
+    pub broker: String,
+    /// What protects it.
+    pub protection: Option<Protection>,
 }
 
 /// How an order changed.
@@ -225,7 +243,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         }
         Event::SignalReceived { .. } | Event::SignalRepeated { .. } => signal(false).into_iter().collect(),
         Event::SignalRefused { .. } => signal(true).into_iter().collect(),
-        Event::TradingHalted { scope, by, reason, cause, .. } => {
+        Event::TradingHalted { scope, by, reason, cause, until } => {
             let alarm = (*cause != HaltCause::Person).then(|| {
                 Body::Notification(Notification {
                     level: NotificationLevel::Error,
@@ -233,12 +251,14 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
                     message: reason.clone(),
                 })
             });
-            let halted =
-                Body::Trading { halted: true, scope: *scope, by: by.clone(), reason: reason.clone() };
+            let (by, reason) = (by.clone(), reason.clone());
+            let (cause, until) = (Some(*cause), *until);
+            let halted = Body::Trading { halted: true, scope: *scope, by, reason, cause, until };
             std::iter::once(halted).chain(alarm).collect()
         }
         Event::TradingResumed { scope, by } => {
-            vec![Body::Trading { halted: false, scope: *scope, by: by.clone(), reason: String::new() }]
+            let (by, reason, cause, until) = (by.clone(), String::new(), None, None);
+            vec![Body::Trading { halted: false, scope: *scope, by, reason, cause, until }]
         }
         Event::UserSuspended { reason } => vec![Body::Notification(Notification {
             level: NotificationLevel::Error,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::account::PAPER;
 use super::event::{Event, HaltCause, Scope};
 use super::ids::{ClientOrderId, ConnectionId, SourceId, UserId};
 use super::instrument::Symbol;
@@ -261,6 +262,12 @@ impl UserState {
     #[must_use]
     pub fn default_connection(&self) -> Option<&Connection> {
         self.connections.first()
+    }
+
+    /// Returns the broker that signals go to: of the default account, or paper where there is none.
+    #[must_use]
+    pub fn venue(&self) -> &str {
+        self.default_connection().map_or(PAPER, |known| known.broker.as_str())
     }
 
     /// Returns the open position in `symbol` at an account.

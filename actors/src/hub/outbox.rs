@@ -27,6 +27,8 @@ pub enum CloseReason {
 pub enum Next {
     /// Send this.
     Send(Arc<Push>),
+    /// Say anew all there is: the user trades elsewhere now.
+    Renew,
     /// Close.
     Close(CloseReason),
 }
@@ -45,6 +47,7 @@ struct Inner {
     balance: Option<Arc<Push>>,
     quotes: BTreeMap<Symbol, Arc<Push>>,
     wanted: BTreeSet<Symbol>,
+    moved: bool,
     closed: Option<CloseReason>,
 }
 
@@ -114,6 +117,9 @@ impl Outbox {
         if let Some(reason) = inner.closed {
             return Some(Next::Close(reason));
         }
+        if std::mem::take(&mut inner.moved) {
+            return Some(Next::Renew);
+        }
         let latest = inner.portfolio.take().or_else(|| inner.balance.take());
         latest.or_else(|| inner.quotes.pop_first().map(|(_, push)| push)).map(Next::Send)
     }
@@ -136,6 +142,22 @@ impl Outbox {
             inner.wanted.remove(&symbol);
             inner.quotes.remove(&symbol);
         }
+    }
+
+    /// Returns the symbols whose prices are asked for.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Symbol> {
+        self.lock().wanted.iter().copied().collect()
+    }
+
+    /// Drops what waits of another account, and has the socket say anew all there is.
+    pub(super) fn renew(&self) {
+        let mut inner = self.lock();
+        inner.quotes.clear();
+        inner.portfolio = None;
+        inner.moved = true;
+        drop(inner);
+        self.wake.notify_one();
     }
 
     pub(super) fn wants(&self, symbol: Symbol) -> bool {

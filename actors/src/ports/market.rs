@@ -27,6 +27,28 @@ pub trait Market: Send + Sync + Debug {
     fn watch(&self, _symbol: Symbol) {}
 }
 
+/// The market of a broker that is not built in: nothing is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Nowhere;
+
+impl Market for Nowhere {
+    fn instrument(&self, _: Symbol) -> Option<Instrument> {
+        None
+    }
+
+    fn instruments(&self) -> Vec<Instrument> {
+        Vec::new()
+    }
+
+    fn quote(&self, _: Symbol) -> Option<Quote> {
+        None
+    }
+
+    fn status(&self, _: &Instrument, _: DateTime<Utc>) -> MarketStatus {
+        MarketStatus::Halted
+    }
+}
+
 /// A venue's stream of prices.
 pub trait Feed: Send + Debug {
     /// Returns the name of the broker whose prices these are.

@@ -11,6 +11,7 @@ use crate::domain::account::{Obstacle, may_choose, may_connect, may_disconnect};
 use crate::domain::event::{Caller, Event, Fact};
 use crate::domain::ids::ConnectionId;
 use crate::domain::user::{Connection, UserState};
+use crate::hub::{HubMsg, Place};
 use crate::ports::journal::Journal;
 
 /// What became of a command; the outer error is a failure of this actor.
@@ -76,6 +77,8 @@ impl State {
                 self.family.disconnect(*connection).await;
             }
             fresh.apply(&event, receipt.at);
+            let place = Place { as_of: receipt.last, ..Place::of(&fresh) };
+            self.args.shared.hub.tell(HubMsg::Moved(self.args.id, place));
             // What this actor holds stays: facts still on their way to it are in `fresh` already.
             self.told(vec![event.into()], receipt.at);
         }

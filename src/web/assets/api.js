@@ -60,6 +60,16 @@ export function cancelTrade(id) {
   return call("POST", `/api/v1/trades/${encodeURIComponent(id)}/cancel`);
 }
 
+/** Changes what protects the position in a symbol; what is left out stays. */
+export function protectPosition(symbol, change) {
+  return call("PUT", `/api/v1/positions/${encodeURIComponent(symbol)}`, change);
+}
+
+/** Leaves the position in a symbol, at the market. */
+export function closePosition(symbol) {
+  return call("POST", `/api/v1/positions/${encodeURIComponent(symbol)}/close`);
+}
+
 /** Sends a test alert through the whole path. */
 export function testSource(id) {
   return call("POST", `/api/v1/sources/${encodeURIComponent(id)}/test`);

@@ -2,12 +2,13 @@
 
 import * as api from "./api.js";
 import { byId, h, setText } from "./dom.js";
-import { money } from "./format.js";
-import { isOpen } from "./state.js";
+import { fullTime, money } from "./format.js";
+import { isByRules, isOpen, isOwn } from "./state.js";
 import { toast } from "./toast.js";
 import { count } from "./view-summary.js";
 
-function openDialog(name, title, ...content) {
+/** Opens a dialog with a title; it goes when it is closed. */
+export function openDialog(name, title, ...content) {
   const headline = `${name}-title`;
   const dialog = h("dialog", { class: "dialog", "aria-labelledby": headline },
     h("h2", { id: headline }, title), ...content);
@@ -62,12 +63,24 @@ function outcome(active, answer) {
 /** Opens the halt or, once halted, the resume dialog. */
 export function openKillSwitch(state, answered) {
   if (isDialogOpen()) return;
-  if (state.trading.state === "halted") openResume(state, answered);
+  if (isByRules(state.trading)) openLocked(state);
+  else if (state.trading.state === "halted") openResume(state, answered);
   else openHalt(state, answered);
 }
 
+/** Losses stopped trading, and no switch of the user's lifts that: it says so, and offers nothing else. */
+function openLocked({ trading }) {
+  const review = trading.cause === "circuit_breaker";
+  const close = h("button", { type: "button", class: "button", autofocus: true }, "Close");
+  const next = review ? "Only the operator resumes trading for this account, once it was looked into."
+    : `It ends by itself${trading.until ? ` on ${fullTime(trading.until)}` : ""}.`;
+  const dialog = openDialog("locked-dialog", review ? "Account under review" : "Stopped by your limit on losses",
+    h("p", { "data-testid": "locked-reason" }, trading.reason ?? ""), h("p", null, next), h("p", { class: "buttons" }, close));
+  close.addEventListener("click", () => dialog.close());
+}
+
 function openHalt(state, answered) {
-  const open = state.trades.filter(isOpen).length;
+  const open = state.trades.filter((trade) => isOpen(trade) && isOwn(trade)).length;
   const currency = state.portfolio?.currency ?? "USD";
   const mode = state.mode.toUpperCase();
   const held = state.positions.length;

@@ -103,7 +103,7 @@ const STATUS = {
 /** What a trade's status means, in one sentence. */
 const MEANING = {
   pending: "Recorded, not sent yet.",
-  queued: "Waits for the market to open.",
+  queued: "Waits before it is sent; it may be cancelled until then.",
   submitted: "At the broker, waiting for a fill.",
   partial_fill: "Filled in part; the rest is still working.",
   filled: "Filled in full.",
@@ -153,6 +153,23 @@ export function orderLine(order) {
   if (order.order_type && order.order_type !== "market") parts.push(words(order.order_type).toLowerCase());
   if (order.limit_price != null) parts.push(price(order.limit_price));
   return parts.filter(Boolean).join(" ");
+}
+
+/** What an order is for when no signal asked for it: `Stop`, `Target`, `Stop + target` or `Exit`; else nothing. */
+export function purposeLabel(order) {
+  if (order.purpose === "exit") return "Exit";
+  if (order.purpose !== "protection") return "";
+  if (order.order_type === "oco") return "Stop + target";
+  return order.order_type === "limit" ? "Target" : "Stop";
+}
+
+/** What is behind that word, in one sentence. */
+export function purposeMeaning(order) {
+  switch (order.purpose) {
+    case "protection": return "Protects a position: the program placed it and keeps it in step. Change the stop in Positions.";
+    case "exit": return "Leaves a position: its stop or target was reached, or a limit on losses called for it.";
+    default: return "";
+  }
 }
 
 /** A local clock time today, a short date and time otherwise. */

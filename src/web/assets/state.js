@@ -1,5 +1,7 @@
 // What the dashboard knows: a pure fold of the server's envelopes, (state, envelope) -> state. No DOM, no clock.
 
+import { purposeLabel } from "./format.js";
+
 /** Trades kept besides those still open. */
 export const TRADES_KEPT = 50;
 const SIGNALS_KEPT = 100;
@@ -11,6 +13,21 @@ const SEQUENCED = /^(trade\.|portfolio\.position\.|signal\.|risk\.|notification$
 /** True while an order may still be filled. */
 export function isOpen(trade) {
   return OPEN.has(trade.status);
+}
+
+/** True for an order that a person or a signal asked for; the others protect or leave a position. */
+export function isOwn(trade) {
+  return (trade.purpose ?? "signal") === "signal";
+}
+
+/** What tells a position from all others: the account that holds it, and its symbol. */
+export function positionKey(position) {
+  return `${position.connection_id ?? ""}/${position.symbol}`;
+}
+
+/** True for the position at the account that orders go to: only there does closing or a new stop reach it. */
+export function isReachable(state, position) {
+  return !state.account || !position.connection_id || position.connection_id === state.account;
 }
 
 /** True for the types whose `seq` counts up by one; the others carry the current `seq`. */
@@ -27,7 +44,9 @@ export function initial() {
     user: null,
     mode: "paper",
     trading: { state: "active" },
+    ownHalt: null,
     globalHalt: null,
+    account: null,
     portfolio: null,
     positions: [],
     trades: [],
@@ -65,9 +84,9 @@ function apply(state, { type, data, ts }) {
       return withPortfolio(state, { portfolio: { ...state.portfolio, ...(data.portfolio ?? data) } }, ts);
     case "portfolio.position.opened":
     case "portfolio.position.modified":
-      return { ...state, positions: upsertBy(state.positions, data, "symbol") };
+      return { ...state, positions: withPosition(state.positions, data) };
     case "portfolio.position.closed":
-      return { ...state, positions: state.positions.filter((p) => p.symbol !== data.symbol) };
+      return { ...state, positions: state.positions.filter((p) => positionKey(p) !== positionKey(data)) };
     case "signal.received":
     case "signal.rejected":
       return { ...state, signals: withSignal(state.signals, data) };
@@ -91,6 +110,8 @@ function synced(state, { seq, data, ts }) {
     user: data.user ?? state.user,
     mode: data.mode ?? "paper",
     trading: data.trading ?? { state: "active" },
+    ownHalt: data.own_halt ?? null,
+    account: data.account ?? null,
     globalHalt: data.global_halt ? (state.globalHalt ?? {}) : null,
     trades: sortTrades(data.trades ?? []),
     signals: data.signals ?? [],
@@ -116,6 +137,13 @@ function plotted(curve, portfolio, ts) {
   if (last && last.at >= at) return curve;
   const next = [...curve, { at, value, text: portfolio.equity }];
   return next.length <= CURVE_KEPT ? next : next.filter((_, i) => i % 2 === 0 || i > CURVE_KEPT / 2);
+}
+
+/** An event tells how much is held; what protects it stays as it is known until the next totals. */
+function withPosition(positions, data) {
+  const known = positions.find((p) => positionKey(p) === positionKey(data));
+  if (!known) return [data, ...positions];
+  return positions.map((p) => (p === known ? { ...known, ...data } : p));
 }
 
 function withTrade(state, data) {
@@ -146,14 +174,24 @@ function withSignal(signals, data) {
   return upsertBy(signals, known ? { ...known, ...data } : data, "id").slice(0, SIGNALS_KEPT);
 }
 
-function halted(state, { scope, by, reason, at }) {
+/** A halt that losses called for stands before the user's own, which goes on behind it. */
+function halted(state, { scope, by, reason, at, cause, until }) {
   if (scope === "global") return { ...state, globalHalt: { by, reason, at } };
-  return { ...state, trading: { state: "halted", by, reason, at } };
+  const halt = { state: "halted", by, reason, at, cause, until };
+  if (!isByRules(halt)) return isByRules(state.trading) ? { ...state, ownHalt: halt } : { ...state, trading: halt };
+  const own = state.trading.state === "halted" && !isByRules(state.trading) ? state.trading : state.ownHalt;
+  return { ...state, trading: halt, ownHalt: own };
 }
 
 function resumed(state, { scope, by, reason, at }) {
   if (scope === "global") return { ...state, globalHalt: null };
+  if (state.ownHalt) return { ...state, trading: state.ownHalt, ownHalt: null };
   return { ...state, trading: { state: "active", by, reason, at } };
+}
+
+/** True for a halt that losses called for, which its owner cannot lift. */
+export function isByRules(trading) {
+  return trading.state === "halted" && trading.cause != null && trading.cause !== "person";
 }
 
 /** Replaces the item with the same key in place, or puts a new one in front. */
@@ -172,6 +210,10 @@ export function watched(state) {
   return [...new Set([...state.quotes, ...state.positions].map((item) => item.symbol))].sort();
 }
 
+function purposeNoun(trade) {
+  return purposeLabel(trade).toLowerCase() || "order";
+}
+
 /** The message an envelope deserves beside its place on the page, or null; two with one `key` tell the same news. */
 export function announcement({ type, data } = {}) {
   if (!data) return null;
@@ -179,9 +221,9 @@ export function announcement({ type, data } = {}) {
     case "notification":
       return { level: data.level ?? "info", title: data.title ?? "", message: data.message ?? "" };
     case "trade.rejected":
-      return { level: "warning", title: `${data.symbol} order rejected`, message: data.reason ?? "" };
+      return { level: "warning", title: `${data.symbol} ${purposeNoun(data)} rejected`, message: data.reason ?? "" };
     case "trade.failed":
-      return { level: "error", title: `${data.symbol} order failed`, message: data.reason ?? "" };
+      return { level: "error", title: `${data.symbol} ${purposeNoun(data)} failed`, message: data.reason ?? "" };
     case "risk.halted":
       return { key: "risk", level: "warning", title: "Trading halted", message: data.message ?? data.reason ?? "" };
     case "risk.resumed":

@@ -2,14 +2,16 @@
 
 import * as api from "./api.js";
 import { h, setText } from "./dom.js";
-import { fullTime, micros, orderLine, price, quantity, statusMeaning, time, words } from "./format.js";
-import { isOpen } from "./state.js";
+import {
+  fullTime, micros, orderLine, price, purposeLabel, purposeMeaning, quantity, statusMeaning, time, words,
+} from "./format.js";
+import { isOpen, isOwn } from "./state.js";
 
 /** Makes the panel; `show(trade)` draws it at once and fetches the timeline that belongs to it. */
 export function tradeDetail() {
   const lead = h("p", { class: "lead" });
   const facts = h("dl", { class: "facts" });
-  const cancel = h("button", { type: "button", class: "button danger small" }, "Cancel order");
+  const cancel = h("button", { type: "button", class: "button danger small", "data-testid": "cancel-order" }, "Cancel order");
   const answer = h("span", { class: "muted", role: "status" });
   const actions = h("p", { class: "actions" }, cancel, answer);
   const history = h("div", { class: "history" }, h("p", { class: "muted" }, "Loading the timeline…"));
@@ -23,7 +25,7 @@ export function tradeDetail() {
     setText(answer, "Sending…");
     try {
       await api.cancelTrade(trade.id);
-      setText(answer, "Cancel requested. Waiting for the broker to confirm.");
+      setText(answer, trade.status === "queued" ? "Cancelled before it was sent." : "Cancel requested. Waiting for the broker to confirm.");
     } catch (problem) {
       if (problem.status === 401) return api.leave("expired");
       setText(answer, problem.message);
@@ -48,9 +50,10 @@ export function tradeDetail() {
     if (next === shown) return;
     shown = next;
     trade = next;
-    setText(lead, next.reason || statusMeaning(next.status));
+    setText(lead, [next.reason || statusMeaning(next.status), purposeMeaning(next)].filter(Boolean).join(" "));
     facts.replaceChildren(...factsOf(next));
-    actions.hidden = !isOpen(next);
+    // A stop that is cancelled by hand would only be placed again.
+    actions.hidden = !isOpen(next) || !isOwn(next);
     cancel.disabled = false;
     setText(answer, "");
     fetchHistory();
@@ -61,6 +64,8 @@ export function tradeDetail() {
 function factsOf(trade) {
   const known = [
     ["Order", orderLine(trade)],
+    ["Purpose", purposeLabel(trade)],
+    ["Queued until", trade.status === "queued" && trade.queued_until ? fullTime(trade.queued_until) : null],
     ["Type", words(trade.order_type)],
     ["Filled", `${quantity(trade.filled_quantity ?? "0")} of ${quantity(trade.quantity)}`],
     ["Average price", trade.average_price == null ? null : price(trade.average_price)],
@@ -69,7 +74,7 @@ function factsOf(trade) {
     ["Account", [trade.broker, (trade.mode ?? "").toUpperCase()].filter(Boolean).join(" · ")],
     ["Created", fullTime(trade.created_at)],
     ["Updated", fullTime(trade.updated_at)],
-    ["Signal", trade.signal_id],
+    ["Signal", trade.signal_id ?? trade.position_signal_id],
     ["Order id", trade.client_order_id],
   ];
   return pairs(known);

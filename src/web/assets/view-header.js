@@ -1,8 +1,8 @@
 // The header: mode badge, connection pill, who is logged in, the kill switch, and the halt banner under it.
 
 import { byId, setAttribute, setText } from "./dom.js";
-import { ago, span } from "./format.js";
-import { isHalted } from "./state.js";
+import { ago, fullTime, span } from "./format.js";
+import { isByRules, isHalted } from "./state.js";
 
 const MODES = {
   paper: ["PAPER", "Simulated fills. No order reaches a real market.", "Paper mode: simulated fills, no real money."],
@@ -61,17 +61,27 @@ function updateHalt(state, now) {
   const own = state.trading.state === "halted";
   const halt = own ? state.trading : (state.globalHalt ?? {});
   byId("halt").hidden = !halted;
-  byId("halt-resume").hidden = !own;
+  const ruled = own && isByRules(halt);
+  byId("halt-resume").hidden = !own || ruled;
   setAttribute(document.body, "data-halted", halted ? "" : null);
   setText(byId("kill-text"), own ? "Halted" : "Kill switch");
   document.title = halted ? "HALTED · Trade Executor" : "Trade Executor";
   if (!halted) return;
-  setText(byId("halt-title"), own ? "Trading is halted." : "Trading is halted for everyone by the operator.");
+  setText(byId("halt-title"), haltTitle(own, halt));
   const facts = [
-    halt.by ? `By ${halt.by}` : "",
+    ruled ? halt.reason : "",
+    halt.by && !ruled ? `By ${halt.by}` : "",
     halt.at ? ago(halt.at, now) : "",
-    halt.reason ? `“${halt.reason}”` : "",
+    halt.reason && !ruled ? `“${halt.reason}”` : "",
+    halt.until ? `Until ${fullTime(halt.until)}.` : "",
     "New signals are refused.",
   ];
   setText(byId("halt-detail"), facts.filter(Boolean).join(" · "));
+}
+
+/** Who stopped trading, in one sentence. */
+export function haltTitle(own, halt) {
+  if (!own) return "Trading is halted for everyone by the operator.";
+  if (halt.cause === "circuit_breaker") return "Account under review.";
+  return isByRules(halt) ? "Trading is stopped by your limit on losses." : "Trading is halted.";
 }

@@ -1,17 +1,23 @@
-// Open positions with their live profit and loss: a table on a desk, cards on a phone.
+// Open positions with their live profit and loss, what protects them, and the ways out: a table on a desk, cards on a phone.
 
 import { byId, h, keyedList, setAttribute, setText } from "./dom.js";
 import { fullTime, money, price, quantity, words } from "./format.js";
+import { openClose, openStop } from "./position-dialogs.js";
+import { isReachable, positionKey } from "./state.js";
 import { change, figure, gain } from "./view-summary.js";
 
 /** Makes the list; the returned function draws a state. */
 export function positionsView() {
   const body = byId("positions");
-  let currency = "USD";
-  const draw = keyedList(body, () => row(() => currency));
+  let shown = null;
+  const draw = keyedList(body, () => row(() => shown));
   return (state) => {
-    currency = state.portfolio?.currency ?? "USD";
-    draw([...state.positions].sort((a, b) => a.symbol.localeCompare(b.symbol)), (position) => position.symbol);
+    // Whether a position can be reached is the account's: when that changes, every row is drawn anew.
+    const moved = shown?.account !== state.account;
+    shown = state;
+    if (moved) draw([], positionKey);
+    draw([...state.positions].sort((a, b) => a.symbol.localeCompare(b.symbol)
+      || positionKey(a).localeCompare(positionKey(b))), positionKey);
     const none = state.positions.length === 0;
     setText(byId("positions-count"), none ? "" : String(state.positions.length));
     body.parentElement.hidden = none;
@@ -20,9 +26,19 @@ export function positionsView() {
   };
 }
 
-function row(currency) {
-  const cell = (label, name) => h("td", { role: "cell", "data-label": label, class: name });
-  const symbol = cell("Symbol", "symbol");
+/** What protects a position, in words: the stop first, then how it follows and the targets. */
+export function protectionLines(position) {
+  const stop = position.stop_loss == null ? "No stop" : `Stop ${price(position.stop_loss)}`;
+  const far = position.trail_percent != null ? `${quantity(position.trail_percent)}%`
+    : position.trail_amount != null ? price(position.trail_amount) : "";
+  const targets = (position.take_profits ?? []).map(price);
+  return [stop, far ? `trails by ${far}` : "", targets.length ? `Target ${targets.join(", ")}` : ""].filter(Boolean);
+}
+
+function row(current) {
+  const cell = (label, name, ...children) => h("td", { role: "cell", "data-label": label, class: name }, ...children);
+  const symbol = h("span", { class: "name" });
+  const broker = h("span", { class: "sub" });
   const side = cell("Side", "side");
   const amount = cell("Quantity", "number");
   const average = cell("Avg price", "number");
@@ -30,23 +46,45 @@ function row(currency) {
   const value = cell("Value", "number");
   const profit = h("span", { class: "delta strong" });
   const rate = h("span", { class: "delta" });
-  const element = h("tr", { role: "row", "data-testid": "position-row" }, symbol, side, amount, average,
-    h("td", { role: "cell", "data-label": "Price", class: "number" }, last), value,
-    h("td", { role: "cell", "data-label": "P&L", class: "number pnl" }, profit, " ", rate));
+  const stop = h("span", { class: "stop", "data-testid": "position-stop" });
+  const more = h("span", { class: "sub" });
+  const edit = h("button", { type: "button", class: "button small", "data-testid": "edit-stop" }, "Stop…");
+  const close = h("button", { type: "button", class: "button small danger", "data-testid": "close-position" }, "Close…");
+  const state = h("span", { class: "chip", "data-tone": "busy" });
+  const element = h("tr", { role: "row", "data-testid": "position-row" }, cell("Symbol", "symbol", symbol, broker), side,
+    amount, average, cell("Price", "number", last), value, cell("P&L", "number pnl", profit, " ", rate),
+    cell("Protection", "guard", stop, more), cell("", "acts", state, edit, " ", close));
+  let position = null;
+  edit.addEventListener("click", () => openStop(position));
+  close.addEventListener("click", () => openClose(position, current()));
   return {
     elements: [element],
-    update(position) {
-      setAttribute(element, "data-symbol", position.symbol);
-      setAttribute(element, "title", position.opened_at ? `Opened ${fullTime(position.opened_at)}` : null);
-      setText(symbol, position.symbol);
-      setText(side, words(position.side));
-      setAttribute(side, "data-side", position.side);
-      setText(amount, quantity(position.quantity));
-      setText(average, price(position.average_price));
-      figure(last, position.price, price(position.price));
-      setText(value, money(position.market_value, { currency: currency() }));
-      gain(profit, position.unrealized_pnl, currency());
-      change(rate, position.unrealized_pnl_pct);
+    update(next) {
+      position = next;
+      const { currency = "USD" } = current().portfolio ?? {};
+      setAttribute(element, "data-symbol", next.symbol);
+      setAttribute(element, "data-account", next.connection_id);
+      setAttribute(element, "title", next.opened_at ? `Opened ${fullTime(next.opened_at)}` : null);
+      setText(symbol, next.symbol);
+      setText(broker, next.broker ?? "");
+      setText(side, words(next.side));
+      setAttribute(side, "data-side", next.side);
+      setText(amount, quantity(next.quantity));
+      setText(average, price(next.average_price));
+      figure(last, next.price, price(next.price));
+      setText(value, money(next.market_value, { currency }));
+      gain(profit, next.unrealized_pnl, currency);
+      change(rate, next.unrealized_pnl_pct);
+      const [first, ...others] = protectionLines(next);
+      setText(stop, first);
+      setText(more, others.join(" · "));
+      const reachable = isReachable(current(), next);
+      state.hidden = !next.closing && reachable;
+      setText(state, next.closing ? "Closing" : "Other account");
+      setAttribute(state, "title", next.closing || "Orders go to another account: make this one the default to act on it.");
+      edit.hidden = close.hidden = Boolean(next.closing) || !reachable;
+      setAttribute(edit, "aria-label", `Change the stop of ${next.symbol}`);
+      setAttribute(close, "aria-label", `Close the position in ${next.symbol}`);
     },
   };
 }

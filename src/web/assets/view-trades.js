@@ -1,8 +1,10 @@
 // Trades, newest first; a row opens to its facts, its timeline and, while it is open, its cancel button.
 
 import { byId, h, icon, keyedList, play, setAttribute, setText } from "./dom.js";
-import { fullTime, orderLine, price, quantity, statusLabel, statusMeaning, statusTone, time } from "./format.js";
-import { isOpen } from "./state.js";
+import {
+  fullTime, orderLine, price, purposeLabel, purposeMeaning, quantity, statusLabel, statusMeaning, statusTone, time,
+} from "./format.js";
+import { isOpen, isOwn } from "./state.js";
 import { tradeDetail } from "./trade-detail.js";
 
 /** Makes the list; returns `update(state)` and `reveal(id)`, which opens a trade's row. */
@@ -16,8 +18,10 @@ export function tradesView() {
       rows = draw(state.trades, (trade) => trade.id);
       settled = state.ready;
       const none = state.trades.length === 0;
-      const open = state.trades.filter(isOpen).length;
-      setText(byId("trades-count"), open ? `${open} open` : "");
+      const open = state.trades.filter(isOpen);
+      const own = open.filter(isOwn).length;
+      const guards = open.length - own;
+      setText(byId("trades-count"), [own ? `${own} open` : "", guards ? `${guards} protecting` : ""].filter(Boolean).join(", "));
       body.parentElement.hidden = none;
       byId("trades-empty").hidden = !none || !state.ready;
       setText(byId("trades-empty"), "No trades yet. Send a test signal from Set-up and watch it arrive here.");
@@ -84,6 +88,8 @@ function rowParts() {
   const at = h("time");
   const side = h("span", { class: "side" });
   const order = h("span", { class: "order" });
+  const purpose = h("span", { class: "purpose" });
+  const wait = h("span", { class: "wait" });
   const mode = h("span", { class: "mode" });
   const toggle = h("button", { type: "button", class: "toggle", "aria-expanded": "false" }, icon("chevron"));
   const filled = h("span");
@@ -91,8 +97,8 @@ function rowParts() {
   const broker = h("span");
   const [chip, setStatus] = statusChip();
   const element = h("tr", { role: "row", "data-testid": "trade-row" },
-    cell("Time", "when", toggle, at), cell("Order", "what", side, " ", order), cell("Filled", "number filled", filled),
-    average, cell("Broker", "broker", broker, " ", mode), cell("Status", "status", chip));
+    cell("Time", "when", toggle, at), cell("Order", "what", side, " ", order, " ", purpose), cell("Filled", "number filled", filled),
+    average, cell("Broker", "broker", broker, " ", mode), cell("Status", "status", chip, wait));
   const detailCell = h("td", { role: "cell", colspan: "6" });
   const detail = h("tr", { role: "row", class: "detail", hidden: true }, detailCell);
 
@@ -100,6 +106,9 @@ function rowParts() {
     setAttribute(element, "data-id", trade.id);
     setAttribute(element, "data-status", trade.status);
     setAttribute(element, "data-tone", statusTone(trade.status));
+    setAttribute(element, "data-purpose", trade.purpose);
+    setText(purpose, purposeLabel(trade));
+    setAttribute(purpose, "title", purposeMeaning(trade));
     setAttribute(toggle, "aria-label", `Details of ${orderLine(trade)}`);
     setText(at, time(trade.created_at));
     setAttribute(at, "datetime", trade.created_at);
@@ -112,6 +121,9 @@ function rowParts() {
     setText(broker, trade.broker ?? "");
     setText(mode, trade.mode ?? "");
     setStatus(trade.status);
+    const until = trade.status === "queued" ? trade.queued_until : null;
+    setText(wait, until ? `until ${time(until)}` : "");
+    setAttribute(wait, "title", until ? trade.reason || fullTime(until) : null);
   };
   return { element, toggle, detail, detailCell, draw };
 }

@@ -1,5 +1,8 @@
 //! "Did you mean": symbols that are traded here and look like the one asked for.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::ports::market::Market;
 
@@ -9,9 +12,10 @@ pub(crate) const INVALID_SYMBOL: &str = "INVALID_SYMBOL";
 /// Most suggestions.
 const SHOWN: usize = 3;
 
-/// Says that a symbol is not traded here, and which ones look like it.
-pub(crate) fn not_traded(symbol: Symbol, market: &dyn Market) -> String {
-    let known: Vec<Symbol> = market.instruments().into_iter().map(|instrument| instrument.symbol).collect();
+/// Says that a symbol is not traded at any of these places, and which ones look like it.
+pub(crate) fn not_traded(symbol: Symbol, places: &[Arc<dyn Market>]) -> String {
+    let listed = places.iter().flat_map(|market| market.instruments());
+    let known: BTreeSet<Symbol> = listed.map(|instrument| instrument.symbol).collect();
     let near = near(symbol.as_str(), known.iter().map(Symbol::as_str));
     let hint = if near.is_empty() {
         "check the ticker".to_owned()

@@ -8,6 +8,6 @@ use crate::web::wire::{Portfolio, PortfolioUpdate, Position};
 pub(crate) async fn show(call: Call) -> Result<Answer, Problem> {
     let account = call.account().await?;
     let engine = call.engine()?;
-    let portfolio = Portfolio::now(&account, engine.market(), engine.clock().now());
-    ok(&PortfolioUpdate { portfolio, positions: Position::all(&account, engine.market()) })
+    let portfolio = Portfolio::now(&account, engine, engine.clock().now());
+    ok(&PortfolioUpdate { portfolio, positions: Position::all(&account, engine) })
 }

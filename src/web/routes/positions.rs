@@ -58,7 +58,7 @@ const TARGETS_MAX: usize = 8;
 /// Lists the open positions.
 pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
     let account = call.account().await?;
-    ok(&Page::whole(Position::all(&account, call.engine()?.market())))
+    ok(&Page::whole(Position::all(&account, call.engine()?)))
 }
 
 /// Changes what protects a position.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use trade_actors::domain::money::{LARGEST, Money, Percent};
+use trade_actors::domain::position::Position as Held;
 use trade_actors::domain::risk::day::{InForce, day_ends};
 use trade_actors::domain::risk::{Limits as DomainLimits, Unprotected};
 use trade_actors::domain::user::UserState;
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 use crate::web::body::Number;
 use crate::web::call::{Answer, Call, ok};
 use crate::web::problem::Problem;
-use crate::web::wire::{Halt, Limits, Portfolio, Position};
+use crate::web::wire::{Halt, Limits, Portfolio};
 
 /// Limits and their use.
 #[derive(Debug, Serialize, ToSchema)]
@@ -121,9 +122,12 @@ fn risk<'a>(call: &Call, account: &'a UserState) -> Result<Risk<'a>, Problem> {
     let limits = &account.limits;
     let engine = call.engine()?;
     let now = engine.clock().now();
-    let portfolio = Portfolio::now(account, engine.market(), now);
-    let values = Position::all(account, engine.market()).into_iter().filter_map(|held| held.market_value);
-    let largest = values.map(|value| value.abs()).max().unwrap_or_default();
+    let portfolio = Portfolio::now(account, engine, now);
+    // Equity is the default account's, and so is what is measured by it.
+    let default = account.default_connection().map(|known| known.id);
+    let held = account.positions.iter().filter(|held| Some(held.connection) == default);
+    let value = |held: &Held| Some(held.net.value(engine.price(account, held.connection, held.symbol)?));
+    let largest = held.filter_map(value).map(|value| value.get().abs()).max().unwrap_or_default();
     let day = account.standing(Money::new(portfolio.equity), now);
     let lost = day.map_or(Decimal::ZERO, |day| (-day.pnl().get()).max(Decimal::ZERO));
     let most = InForce::of(limits, day.map(|day| day.opening));

@@ -32,6 +32,8 @@ pub(crate) const NAME_MAX: usize = 80;
 const SOURCES_MAX: usize = 100;
 /// What a test order costs, roughly, in the account's currency.
 const TEST_COST: i64 = 25;
+/// Symbols that a test looks at first: liquid, and listed nearly everywhere.
+const WELL_KNOWN: [&str; 2] = ["AAPL", "SPY"];
 
 /// A source to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -167,7 +169,7 @@ pub(crate) async fn test(call: Call) -> Result<Answer, Problem> {
                       your account is live; nothing was sent";
         return Err(Problem::new(StatusCode::CONFLICT, "TEST_NOT_SAFE", detail));
     }
-    let (instrument, quantity) = sample(engine).ok_or_else(|| {
+    let (instrument, quantity) = sample(engine, &account).ok_or_else(|| {
         let detail = "no market is open and priced right now; nothing was sent; try again later";
         Problem::new(StatusCode::CONFLICT, "MARKET_CLOSED", detail)
     })?;
@@ -195,9 +197,14 @@ pub(crate) async fn test(call: Call) -> Result<Answer, Problem> {
 }
 
 /// Picks what a test buys: the first listed instrument whose market is open, and a few dollars of it.
-fn sample(engine: &Engine) -> Option<(Instrument, Quantity)> {
-    let (market, now) = (engine.market(), engine.clock().now());
-    market.instruments().into_iter().find_map(|instrument| {
+///
+/// It is one of the account's own market whose price is known; those that everybody knows are asked for, so that the next
+/// test finds one.
+fn sample(engine: &Engine, account: &UserState) -> Option<(Instrument, Quantity)> {
+    let (market, now) = (engine.market_of(account), engine.clock().now());
+    let known = WELL_KNOWN.iter().filter_map(|symbol| market.instrument(symbol.parse().ok()?));
+    let known = known.inspect(|instrument| market.watch(instrument.symbol));
+    known.chain(market.instruments()).find_map(|instrument| {
         let open = instrument.tradable && market.status(&instrument, now).is_open();
         let quote = market.quote(instrument.symbol).filter(|_| open)?;
         Some((instrument, few(&instrument, quote.ask)))

@@ -227,11 +227,11 @@ fn counted(call: &Call, answer: Result<Answer, Problem>) -> Result<Answer, Probl
 pub(super) async fn deliver(call: &Call, instruction: Instruction) -> Result<Answer, Problem> {
     let engine = call.engine()?;
     let (received_at, received) = (engine.clock().now(), engine.clock().stamp());
-    if engine.market().instrument(instruction.symbol).is_none() {
-        let detail = not_traded(instruction.symbol, engine.market());
+    let account = call.account().await?;
+    if let Some(places) = engine.untraded(&account, instruction.symbol) {
+        let detail = not_traded(instruction.symbol, &places);
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, INVALID_SYMBOL, detail).at("/symbol"));
     }
-    let account = call.account().await?;
     let sources = engine.views().sources_of(account.id)?;
     let source = sources.iter().find(|source| source.owner == account.id && source.token_hash.is_none());
     let source = source.ok_or_else(|| {

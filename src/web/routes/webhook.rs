@@ -194,10 +194,11 @@ fn understand(
         }
     }
     let symbol = reading.instruction.symbol;
-    if engine.market().instrument(symbol).is_none() {
+    // What cannot be read condemns nothing: the delivery itself will say so.
+    if let Some(places) = engine.nobody_trades(source, symbol).ok().flatten() {
         let step = reading.receipt.iter().find(|step| step.field == "symbol");
         let field = step.map(|step| step.from.clone()).filter(|from| !from.is_empty());
-        let message = not_traded(symbol, engine.market());
+        let message = not_traded(symbol, &places);
         return Err(Why { code: INVALID_SYMBOL, field, message });
     }
     Ok((reading, key))

@@ -1,5 +1,6 @@
 //! A socket's life: who it is, the full state or what was missed, then every message, until one side leaves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
-use trade_actors::domain::push::Push;
+use trade_actors::domain::ids::ConnectionId;
+use trade_actors::domain::push::{Body, Push};
+use trade_actors::domain::user::UserState;
 use trade_actors::engine::Engine;
 use trade_actors::hub::{Attached, CloseReason, HubMsg, Next, Outbox, SocketId};
+use trade_actors::ports::market::Market;
 
 use super::Socket;
 use super::client::{Message, Proof, SYMBOLS_MAX, read};
@@ -84,6 +88,8 @@ struct Session<'a> {
     attached_at: chrono::DateTime<chrono::Utc>,
     /// Until when the client must have answered.
     pong_due: Option<Instant>,
+    /// The markets of the user's accounts, as far as they were needed.
+    markets: BTreeMap<ConnectionId, Arc<dyn Market>>,
 }
 
 /// Lives a socket's life.
@@ -95,8 +101,18 @@ pub(super) async fn run(edge: &Edge, socket: Socket, principal: Principal, since
         return;
     };
     let _detached = Detach { engine, id };
-    let mut session =
-        Session { edge, engine, socket, principal, outbox, seq: 0, known: 0, attached_at, pong_due: None };
+    let mut session = Session {
+        edge,
+        engine,
+        socket,
+        principal,
+        outbox,
+        seq: 0,
+        known: 0,
+        attached_at,
+        pong_due: None,
+        markets: BTreeMap::new(),
+    };
     let end = match session.greet(since.filter(|_| resumed)).await {
         Ok(()) => session.converse().await,
         Err(end) => end,
@@ -157,10 +173,7 @@ impl Session<'_> {
             }
             Some(since) => {
                 self.known = since;
-                let market = engine.market();
-                let portfolio = Portfolio::now(&user, market, now);
-                let update = PortfolioUpdate { portfolio, positions: Position::all(&user, market) };
-                envelope("portfolio.updated", since, now, &update)
+                envelope("portfolio.updated", since, now, &totals(engine, &user, now))
             }
         };
         self.seq = self.known;
@@ -199,6 +212,7 @@ impl Session<'_> {
         for _ in 0..BURST {
             match next.take() {
                 Some(Next::Send(push)) => self.send(&push, &mut fills).await?,
+                Some(Next::Renew) => self.renew().await?,
                 Some(Next::Close(reason)) => {
                     end = Some(reason.into());
                     break;
@@ -210,6 +224,7 @@ impl Session<'_> {
         // The burst's last look may have taken one more.
         match next {
             Some(Next::Send(push)) => self.send(&push, &mut fills).await?,
+            Some(Next::Renew) => self.renew().await?,
             Some(Next::Close(reason)) => end = Some(reason.into()),
             None => {}
         }
@@ -225,11 +240,45 @@ impl Session<'_> {
             }
             self.seq = push.seq;
         }
-        let text = render(push, self.seq, self.engine.market());
+        let price = if let Body::Position { position, .. } = &push.body {
+            let market = self.market_at(position.connection);
+            market.and_then(|market| Some(market.quote(position.symbol)?.price))
+        } else {
+            None
+        };
+        let text = render(push, self.seq, price);
         if is_fill(&push.body).is_some() && push.at >= self.attached_at {
             fills.push(Arc::clone(push));
         }
         self.feed(text).await
+    }
+
+    /// Returns an account's market. An account never changes its broker, so it is looked up once.
+    fn market_at(&mut self, connection: ConnectionId) -> Option<Arc<dyn Market>> {
+        if !self.markets.contains_key(&connection) {
+            let user = self.engine.views().glance(self.principal.user).ok().flatten()?;
+            let known = user.connections.iter().map(|known| (known.id, self.engine.market_at(&known.broker)));
+            self.markets.extend(known);
+        }
+        self.markets.get(&connection).cloned()
+    }
+
+    /// Says all there is again, now that the user trades elsewhere, and follows the prices there.
+    async fn renew(&mut self) -> Result<(), End> {
+        let (edge, engine) = (self.edge, self.engine);
+        let settled = engine.views().settled().await.and_then(|()| engine.views().user(self.principal.user));
+        let now = engine.clock().now();
+        let synced = settled.and_then(|user| {
+            let Some(user) = user else { return Ok(None) };
+            let text = state_sync(engine, &user, &edge.web.keys, &edge.base_url, now)?;
+            Ok(Some((user, text)))
+        });
+        let Ok(Some((user, state))) = synced else { return Err(End::Close(1013, "not ready; try again")) };
+        let market = engine.market_of(&user);
+        self.outbox.wanted().into_iter().for_each(|symbol| market.watch(symbol));
+        self.known = user.pushed;
+        self.seq = self.known;
+        self.feed(state).await
     }
 
     /// Remembers when fills were on a screen.
@@ -240,7 +289,7 @@ impl Session<'_> {
             if !self.edge.pushed.record(order, now) {
                 continue;
             }
-            if let trade_actors::domain::push::Body::Trade { order, .. } = &push.body
+            if let Body::Trade { order, .. } = &push.body
                 && let Some(filled) = order.stages.filled
             {
                 self.edge.meters.pushed(Duration::from_micros(now.since(filled)));
@@ -268,13 +317,18 @@ impl Session<'_> {
         };
         match message {
             Message::Subscribe(symbols) => {
-                let known = symbols.iter().all(|symbol| self.engine.market().instrument(*symbol).is_some());
-                if !known {
+                let user = self.engine.views().glance(self.principal.user).ok().flatten();
+                let may_show = |user: &Arc<UserState>| {
+                    symbols.iter().all(|symbol| self.engine.untraded(user, *symbol).is_none())
+                };
+                let Some(user) = user.filter(may_show) else {
                     return self.complain("INVALID_SYMBOL", "one of the symbols is not traded here").await;
-                }
+                };
                 if self.outbox.subscriptions() + symbols.len() > SYMBOLS_MAX {
                     return self.complain("TOO_MANY_SYMBOLS", "at most 100 symbols on one socket").await;
                 }
+                let market = self.engine.market_of(&user);
+                symbols.iter().for_each(|symbol| market.watch(*symbol));
                 self.outbox.subscribe(symbols);
                 Ok(())
             }
@@ -339,6 +393,15 @@ impl Session<'_> {
     async fn flush(&mut self) -> Result<(), End> {
         timeout(WRITE_MAX, self.socket.flush()).await.map_err(|_| End::Gone)?.map_err(End::from)
     }
+}
+
+/// Returns the totals and positions at the latest prices.
+fn totals<'a>(
+    engine: &Engine,
+    user: &'a UserState,
+    now: chrono::DateTime<chrono::Utc>,
+) -> PortfolioUpdate<'a> {
+    PortfolioUpdate { portfolio: Portfolio::now(user, engine, now), positions: Position::all(user, engine) }
 }
 
 /// Says goodbye and waits a moment for the client's.

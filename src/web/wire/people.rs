@@ -192,14 +192,16 @@ impl<'a> Halt<'a> {
                 by: Some(by),
                 reason: Some(reason),
                 at: Some(*at),
-                cause: Some(word(*cause)),
+                cause: Some(cause_word(*cause)),
                 until: *until,
             },
         }
     }
 }
 
-const fn word(cause: HaltCause) -> &'static str {
+/// Returns the outside's word for what made a halt necessary.
+#[must_use]
+pub(super) const fn cause_word(cause: HaltCause) -> &'static str {
     match cause {
         HaltCause::Person => "person",
         HaltCause::DailyLoss => "daily_loss",

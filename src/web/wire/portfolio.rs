@@ -6,9 +6,11 @@ use serde::Serialize;
 use trade_actors::domain::money::Price;
 use trade_actors::domain::portfolio::{self, Summary};
 use trade_actors::domain::position;
+use trade_actors::domain::protection::Protection;
+use trade_actors::domain::push::Shown;
 use trade_actors::domain::signal::Trail;
 use trade_actors::domain::user::UserState;
-use trade_actors::ports::market::Market;
+use trade_actors::engine::Engine;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -62,6 +64,8 @@ pub(crate) struct Position<'a> {
     pub(crate) realized_pnl: Decimal,
     /// When it was opened.
     pub(crate) opened_at: DateTime<Utc>,
+    /// The account that holds it.
+    pub(crate) connection_id: Uuid,
     /// What protects it, where that is told.
     #[serde(flatten)]
     pub(crate) guard: Option<Guard<'a>>,
@@ -72,8 +76,6 @@ pub(crate) struct Position<'a> {
 pub(crate) struct Guard<'a> {
     /// At which broker it is held.
     pub(crate) broker: &'a str,
-    /// The account's id.
-    pub(crate) connection_id: Uuid,
     /// Price at which it is left with a loss.
     pub(crate) stop_loss: Option<Decimal>,
     /// How far the stop follows the best price, in the account's currency.
@@ -87,9 +89,7 @@ pub(crate) struct Guard<'a> {
 }
 
 impl<'a> Guard<'a> {
-    fn of(held: &position::Position, user: &'a UserState) -> Self {
-        let protection = user.protection(held.connection, held.symbol);
-        let known = user.connections.iter().find(|known| known.id == held.connection);
+    fn of(broker: &'a str, protection: Option<&'a Protection>) -> Self {
         let (trail_amount, trail_percent) = match protection.and_then(|protection| protection.trail) {
             Some(Trail::Amount(far)) => (Some(far.get().normalize()), None),
             Some(Trail::Percent(far)) => (None, Some(far.get().normalize())),
@@ -97,8 +97,7 @@ impl<'a> Guard<'a> {
         };
         let targets = protection.map(|protection| protection.targets.as_slice()).unwrap_or_default();
         Self {
-            broker: known.map_or("", |known| known.broker.as_str()),
-            connection_id: held.connection.uuid(),
+            broker,
             stop_loss: protection.and_then(|protection| protection.stop).map(|price| price.get().normalize()),
             trail_amount,
             trail_percent,
@@ -152,9 +151,10 @@ impl Portfolio {
         }
     }
 
-    /// Adds a user's account up at the latest prices.
+    /// Adds a user's default account up at the latest prices of its broker.
     #[must_use]
-    pub(crate) fn now(user: &UserState, market: &dyn Market, now: DateTime<Utc>) -> Self {
+    pub(crate) fn now(user: &UserState, engine: &Engine, now: DateTime<Utc>) -> Self {
+        let market = engine.market_of(user);
         Self::of(&user.summary(now, |symbol| Some(market.quote(symbol)?.price)), now)
     }
 }
@@ -178,6 +178,7 @@ impl<'a> Position<'a> {
                 .map(|share| share.saturating_mul(Decimal::ONE_HUNDRED).round_dp(4).normalize()),
             realized_pnl: held.realized.get().normalize(),
             opened_at: moment(held.opened_at),
+            connection_id: held.connection.uuid(),
             guard: None,
         }
     }
@@ -185,14 +186,24 @@ impl<'a> Position<'a> {
     /// Words a position with what protects it.
     #[must_use]
     pub(crate) fn with(held: &'a position::Position, price: Option<Price>, user: &'a UserState) -> Self {
-        Self { guard: Some(Guard::of(held, user)), ..Self::of(held, price) }
+        let known = user.connections.iter().find(|known| known.id == held.connection);
+        let broker = known.map_or("", |known| known.broker.as_str());
+        let guard = Guard::of(broker, user.protection(held.connection, held.symbol));
+        Self { guard: Some(guard), ..Self::of(held, price) }
     }
 
-    /// Words a user's open positions at the latest prices.
+    /// Words a position as a push shows it.
     #[must_use]
-    pub(crate) fn all(user: &'a UserState, market: &dyn Market) -> Vec<Self> {
-        let price = |symbol| market.quote(symbol).map(|quote| quote.price);
-        user.positions.iter().map(|held| Self::with(held, price(held.symbol), user)).collect()
+    pub(crate) fn shown(shown: &'a Shown) -> Self {
+        let guard = Guard::of(&shown.broker, shown.protection.as_ref());
+        Self { guard: Some(guard), ..Self::of(&shown.position, shown.price) }
+    }
+
+    /// Words a user's open positions, each at the latest price of its own broker.
+    #[must_use]
+    pub(crate) fn all(user: &'a UserState, engine: &Engine) -> Vec<Self> {
+        let price = |held: &position::Position| engine.price(user, held.connection, held.symbol);
+        user.positions.iter().map(|held| Self::with(held, price(held), user)).collect()
     }
 }
 
@@ -244,7 +255,8 @@ mod tests {
           "unrealized_pnl": "500",
           "unrealized_pnl_pct": "1.6667",
           "realized_pnl": "12.5",
-          "opened_at": "2026-01-05T14:30:00Z"
+          "opened_at": "2026-01-05T14:30:00Z",
+          "connection_id": "00000000-0000-0000-0000-000000000002"
         }
         "#);
     }

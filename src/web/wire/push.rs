@@ -5,10 +5,11 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use trade_actors::domain::event::Scope;
 use trade_actors::domain::ids::ClientOrderId;
+use trade_actors::domain::money::Price;
 use trade_actors::domain::push::{Body, Notification, PositionKind, Push, TradeKind};
-use trade_actors::ports::market::Market;
 use uuid::Uuid;
 
+use super::people::cause_word;
 use super::{Fill, Portfolio, PortfolioUpdate, Position, Quote, Signal, Trade, moment};
 
 /// Version of the envelope.
@@ -38,6 +39,10 @@ struct RiskData<'a> {
     by: &'a str,
     reason: &'a str,
     at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,28 +75,34 @@ pub(crate) fn envelope(kind: &str, seq: u64, ts: DateTime<Utc>, data: &impl Seri
     })
 }
 
-/// Renders a message; `seq` is the user's count as this socket has it, `market` prices what has no price.
+/// Renders a message; `seq` is the user's count as this socket has it, `price` that of a position which tells none.
 #[must_use]
-pub(crate) fn render(push: &Push, seq: u64, market: &dyn Market) -> String {
+pub(crate) fn render(push: &Push, seq: u64, price: Option<Price>) -> String {
     let (kind, at) = (kind(&push.body), moment(push.at));
     let send = |data: &dyn erased::Data| data.envelope(kind, seq, at);
     match &push.body {
         Body::Trade { order, fill, .. } => {
             send(&TradeData { trade: Trade::of(order), fill: fill.as_ref().map(Fill::of) })
         }
-        Body::Position { position, .. } => {
-            let price = market.quote(position.symbol).map(|quote| quote.price);
-            send(&Position::of(position, price))
-        }
+        Body::Position { position, .. } => send(&Position::of(position, price)),
         Body::Signal { row, .. } => send(&Signal::of(row)),
-        Body::Trading { scope, by, reason, .. } => {
-            send(&RiskData { scope: word(*scope), by, reason, at, message: None, trade_id: None })
-        }
+        Body::Trading { scope, by, reason, cause, until, .. } => send(&RiskData {
+            scope: word(*scope),
+            by,
+            reason,
+            at,
+            cause: cause.map(cause_word),
+            until: *until,
+            message: None,
+            trade_id: None,
+        }),
         Body::Resized { order, message } => send(&RiskData {
             scope: word(Scope::User),
             by: "risk",
             reason: message,
             at,
+            cause: None,
+            until: None,
             message: Some(message),
             trade_id: Some(order.ticket.id.uuid()),
         }),
@@ -105,7 +116,7 @@ pub(crate) fn render(push: &Push, seq: u64, market: &dyn Market) -> String {
         }),
         Body::Portfolio { summary, positions } => send(&PortfolioUpdate {
             portfolio: Portfolio::of(summary, at),
-            positions: positions.iter().map(|(held, price)| Position::of(held, *price)).collect(),
+            positions: positions.iter().map(Position::shown).collect(),
         }),
         Body::Quote(quote) => send(&Quote::of(quote)),
     }
@@ -186,12 +197,10 @@ mod erased {
 mod tests {
     use std::sync::Arc;
 
-    use trade_actors::domain::calendar::MarketStatus;
+    use trade_actors::domain::event::HaltCause;
     use trade_actors::domain::feed::Outcome;
     use trade_actors::domain::ids::{ConnectionId, UserId};
-    use trade_actors::domain::instrument::{Instrument, Symbol};
     use trade_actors::domain::money::{Money, Net};
-    use trade_actors::domain::portfolio;
     use trade_actors::domain::position;
     use trade_actors::domain::push::NotificationLevel;
 
@@ -199,27 +208,9 @@ mod tests {
     use super::super::trade::tests::{at, dec, fill, order};
     use super::*;
 
-    #[derive(Debug)]
-    struct NoMarket;
-
-    impl Market for NoMarket {
-        fn instrument(&self, _: Symbol) -> Option<Instrument> {
-            None
-        }
-        fn instruments(&self) -> Vec<Instrument> {
-            Vec::new()
-        }
-        fn quote(&self, _: Symbol) -> Option<portfolio::Quote> {
-            None
-        }
-        fn status(&self, _: &Instrument, _: DateTime<Utc>) -> MarketStatus {
-            MarketStatus::Open
-        }
-    }
-
     fn said(body: Body) -> serde_json::Value {
         let push = Push { user: UserId::new(Uuid::nil()), seq: 7, at: at(2), body };
-        serde_json::from_str(&render(&push, 7, &NoMarket)).unwrap()
+        serde_json::from_str(&render(&push, 7, None)).unwrap()
     }
 
     #[test]
@@ -251,12 +242,15 @@ mod tests {
             scope: Scope::Global,
             by: "Ada".to_owned(),
             reason: "news".to_owned(),
+            cause: Some(HaltCause::Person),
+            until: None,
         };
         insta::assert_json_snapshot!(said(body), @r#"
         {
           "data": {
             "at": "2026-01-05T14:30:02Z",
             "by": "Ada",
+            "cause": "person",
             "reason": "news",
             "scope": "global"
           },
