@@ -27,6 +27,8 @@ use crate::user::lines::Lines;
 
 /// How often the broker is asked for all it has: new entries need a balance not older than a minute.
 const POLL: Duration = Duration::from_secs(25);
+/// How soon it is asked again after no answer.
+const SURVEY_AGAIN: Duration = Duration::from_secs(5);
 /// How long a signal waits for its symbol's price.
 const PRICE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -258,7 +260,7 @@ impl ConnectionState {
     /// Asks for orders, positions and balance together. A question without an answer says nothing of any of them.
     fn survey(&mut self, me: &ActorRef<ConnectionMsg>) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
-        let (connection, session) = (self.args.connection, Arc::clone(&self.session));
+        let (connection, session, again) = (self.args.connection, Arc::clone(&self.session), me.clone());
         self.request(me, async move {
             let asked = lines.shared.clock.now();
             // Orders first: a fill between the answers then shows as a position too many, never as an order too few.
@@ -274,7 +276,8 @@ impl ConnectionState {
                     lines.execution.tell(ExecutionMsg::Surveyed(Box::new(survey)));
                 }
                 Err(error) => {
-                    tracing::warn!(%connection, %error, "the broker did not tell what it has");
+                    tracing::warn!(%connection, %error, "the broker did not tell what it has; asking again");
+                    again.send_after(SURVEY_AGAIN, || ConnectionMsg::Survey);
                     session.is(Session::Failed { reason: error.to_string() });
                 }
             }

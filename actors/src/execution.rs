@@ -91,6 +91,8 @@ pub enum ExecutionMsg {
     Ruled(Box<Ruling>),
     /// The broker refused to cancel, or could not be asked.
     CancelFailed(ClientOrderId, BrokerError),
+    /// Facts that the user's own actor committed: limits, halts, accounts.
+    Learned(Arc<[Arc<Event>]>),
     /// A person changes an order that waits.
     Amend(ClientOrderId, Change, RpcReplyPort<bool>),
     /// Risk's word on an order that waited.
@@ -254,6 +256,13 @@ impl ExecutionState {
                 // It may be done already, or gone: the broker's own word decides.
                 tracing::warn!(%order, %error, "the cancel was not taken; asking for the order's state");
                 me.send_after(CANCEL_AGAIN, move || ExecutionMsg::LookUp(order));
+                Ok(())
+            }
+            ExecutionMsg::Learned(events) => {
+                let now = self.lines.shared.clock.now();
+                for event in &*events {
+                    self.book.apply(event, now, None);
+                }
                 Ok(())
             }
             ExecutionMsg::Amend(order, change, done) => Box::pin(self.amend(order, change, done)).await,

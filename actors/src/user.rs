@@ -164,6 +164,8 @@ pub struct State {
     args: UserArgs,
     phase: Phase,
     waiting: Vec<(Arc<Arrival>, bool)>,
+    /// Accounts whose session has been open since this actor started: what can be traded there is known.
+    met: Vec<ConnectionId>,
     family: Family,
     failures: Failures,
     busy_at: Stamp,
@@ -173,7 +175,7 @@ pub struct State {
 enum Phase {
     /// The state is being read.
     Loading,
-    /// The first broker session is being opened.
+    /// The default account's session is being opened.
     Connecting(Box<UserState>),
     /// Signals are decided.
     Running(Box<UserState>),
@@ -188,6 +190,12 @@ impl Phase {
     }
 }
 
+/// Returns whether signals can be decided: not before the account that they go to was there once, as what is traded at a
+/// broker is known only then.
+fn may_decide(user: &UserState, met: &[ConnectionId]) -> bool {
+    user.suspended.is_some() || user.default_connection().is_none_or(|account| met.contains(&account.id))
+}
+
 impl Actor for User {
     type Msg = UserMsg;
     type State = State;
@@ -199,7 +207,8 @@ impl Actor for User {
         let busy_at = args.shared.clock.stamp();
         let family = Family::new(args.id, Arc::clone(&args.shared), me, args.router.clone());
         let failures = Failures::default();
-        Ok(State { args, phase: Phase::Loading, waiting: Vec::new(), family, failures, busy_at })
+        let (phase, waiting, met) = (Phase::Loading, Vec::new(), Vec::new());
+        Ok(State { args, phase, waiting, met, family, failures, busy_at })
     }
 
     async fn handle(
@@ -223,12 +232,10 @@ impl Actor for User {
             }
             UserMsg::Connected(connection, balance) => {
                 state.family.tell_risk(RiskMsg::Balance(connection, balance));
-                // Signals go to the default account: until its session is open they wait.
-                let default =
-                    state.phase.user().and_then(|user| user.default_connection().map(|known| known.id));
-                if default.is_none_or(|default| default == connection) {
-                    Box::pin(state.run()).await?;
+                if !state.met.contains(&connection) {
+                    state.met.push(connection);
                 }
+                Box::pin(state.run()).await?;
             }
             UserMsg::Facts(events) => {
                 let now = state.args.shared.clock.now();
@@ -314,12 +321,12 @@ impl State {
             return Ok(());
         };
         self.family.start(&user).await?;
-        let ready = user.suspended.is_some() || user.connections.is_empty();
+        let ready = may_decide(&user, &self.met);
         self.phase = Phase::Connecting(Box::new(user));
         if ready {
             self.run().await?;
         } else {
-            me.send_after(PATIENCE, || UserMsg::Impatient);
+            self.family.remind(PATIENCE);
         }
         if self.args.after_failure {
             self.tell_router(RouterMsg::Again(self.args.id));
@@ -348,7 +355,11 @@ impl State {
         Ok(())
     }
 
+    /// Decides what waits, once the account is there that it goes to.
     async fn run(&mut self) -> Result<(), ActorProcessingErr> {
+        if self.phase.user().is_none_or(|user| !may_decide(user, &self.met)) {
+            return Ok(());
+        }
         match std::mem::replace(&mut self.phase, Phase::Loading) {
             Phase::Connecting(user) => self.phase = Phase::Running(user),
             phase @ (Phase::Loading | Phase::Running(_)) => self.phase = phase,
@@ -361,9 +372,15 @@ impl State {
 
     async fn signal(&mut self, arrival: Arc<Arrival>, again: bool) -> Result<(), ActorProcessingErr> {
         fault::point("user.signal");
-        let Phase::Running(user) = &self.phase else {
-            self.waiting.push((arrival, again));
-            return Ok(());
+        let user = match &self.phase {
+            Phase::Running(user) if may_decide(user, &self.met) => user,
+            Phase::Loading | Phase::Connecting(_) | Phase::Running(_) => {
+                if self.waiting.is_empty() {
+                    self.family.remind(PATIENCE);
+                }
+                self.waiting.push((arrival, again));
+                return Ok(());
+            }
         };
         let denial = match (&user.suspended, user.default_connection()) {
             (Some(reason), _) => Some(Denial::new(
@@ -423,12 +440,11 @@ impl State {
 
     /// Looks after the signals that wait while the broker's session is being opened.
     async fn impatient(&mut self, me: &ActorRef<UserMsg>) -> Result<(), ActorProcessingErr> {
-        if !matches!(self.phase, Phase::Connecting(_)) {
-            return Ok(());
-        }
         self.acknowledge_waiting().await;
         self.give_up_waiting().await?;
-        me.send_after(PATIENCE, || UserMsg::Impatient);
+        if !self.waiting.is_empty() {
+            me.send_after(PATIENCE, || UserMsg::Impatient);
+        }
         Ok(())
     }
 
@@ -451,8 +467,7 @@ impl State {
 
     /// Refuses the signals that have waited too long for the broker: at any other time their price would be gone.
     async fn give_up_waiting(&mut self) -> Result<(), ActorProcessingErr> {
-        let Phase::Connecting(user) = &self.phase else { return Ok(()) };
-        let user = user.clone();
+        let Some(user) = self.phase.user().map(|user| user.clone()) else { return Ok(()) };
         let most_s = i64::from(user.limits.signal_max_age_s);
         let now = self.args.shared.clock.now();
         let (late, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)

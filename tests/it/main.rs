@@ -35,4 +35,5 @@ mod shutdown;
 mod socket;
 mod support;
 mod tidy;
+mod waiting;
 mod webhook_contract;

@@ -12,11 +12,13 @@ use crate::domain::ids::ClientOrderId;
 use crate::domain::money::Quantity;
 use crate::domain::order::{Order, OrderStatus, OrderStep, QueueCause};
 use crate::domain::protection::live;
-use crate::domain::risk::{Approved, Denial};
+use crate::domain::risk::{Approved, Denial, DenialCode};
 use crate::domain::stages::Stages;
 use crate::domain::waiting::for_market;
 use crate::risk::RiskMsg;
 
+/// How long a balance or a price may take to come once an order is due, in seconds.
+const PASSING_S: i64 = 180;
 /// How often what waits is looked at.
 const PACE: Duration = Duration::from_secs(1);
 
@@ -149,6 +151,8 @@ impl ExecutionState {
         let before = order.ticket.clone();
         let approved = match outcome {
             Ok(approved) => approved.into_intent(),
+            // A balance or a price that is about to come is no reason to give an order up.
+            Err(denial) if self.is_passing(order, denial.code) => return Ok(()),
             Err(denial) => {
                 let (code, reason) = (denial.code.as_str().to_owned(), denial.message);
                 return self.step(id, OrderStep::Rejected { code, reason }, Stages::default()).await;
@@ -174,6 +178,14 @@ impl ExecutionState {
         self.record(events).await?;
         self.send(ticket);
         Ok(())
+    }
+
+    /// Returns whether what is in an order's way may well be gone in a moment.
+    fn is_passing(&self, order: &Order, code: DenialCode) -> bool {
+        let now = self.lines.shared.clock.now();
+        let since = order.queued.and_then(|queued| queued.until).unwrap_or(order.created_at);
+        matches!(code, DenialCode::BalanceUnknown | DenialCode::NoPrice)
+            && (now - since).num_seconds() < PASSING_S
     }
 
     /// A person changes an order that waits; it is checked again when it goes out.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 
@@ -189,6 +190,11 @@ impl Family {
         let pause = backoff(self.attempts);
         self.attempts = self.attempts.saturating_add(1);
         self.lines.user.send_after(pause, move || UserMsg::Reconnect(connection));
+    }
+
+    /// Has the user's actor look after a while at what waits.
+    pub(super) fn remind(&self, after: Duration) {
+        self.lines.user.send_after(after, || UserMsg::Impatient);
     }
 
     /// Starts, feeds and stops the position actors that facts call for, and passes the facts on.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{State, refused};
 use crate::arrival::Refused;
 use crate::domain::event::{Caller, Event, Fact, Scope};
+use crate::execution::ExecutionMsg;
 use crate::ports::journal::Journal;
 use crate::risk::RiskMsg;
 
@@ -52,6 +53,7 @@ impl State {
     pub(super) fn told(&mut self, events: Vec<Arc<Event>>, at: DateTime<Utc>) {
         let events: Arc<[Arc<Event>]> = events.into();
         self.family.tell_risk(RiskMsg::Facts(Arc::clone(&events)));
+        self.family.tell_execution(ExecutionMsg::Learned(Arc::clone(&events)));
         let Some(user) = self.phase.user() else { return };
         for event in &*events {
             user.apply(event, at);

@@ -8,6 +8,9 @@ use super::{Found, Search, resend_after};
 use crate::domain::order::{Order, OrderStatus, OrderStep};
 use crate::domain::report::Refusal;
 
+/// How soon the state of an order that the broker has is asked for again after a question without an answer.
+const ASK_AGAIN: TimeDelta = TimeDelta::seconds(5);
+
 /// Why a submission has no good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unanswered {
@@ -76,8 +79,20 @@ pub fn unanswered(order: &Order, failures: u32, answer: Unanswered) -> Next {
 /// Decides what a look-up without a find means; `answered`: the broker said that it knows no such order.
 #[must_use]
 pub fn not_found(order: &Order, search: &mut Search, answered: bool, seen: &Circumstances) -> Next {
-    if !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel) {
-        return Next::Nothing;
+    match order.status {
+        OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel => {}
+        // It is there; how far it is, is asked again where nobody answered.
+        OrderStatus::Accepted | OrderStatus::PartiallyFilled if !answered => {
+            return Next::LookUp(None, ASK_AGAIN);
+        }
+        OrderStatus::Accepted
+        | OrderStatus::PartiallyFilled
+        | OrderStatus::Queued
+        | OrderStatus::Filled
+        | OrderStatus::Canceled
+        | OrderStatus::Rejected
+        | OrderStatus::Expired
+        | OrderStatus::Failed => return Next::Nothing,
     }
     match search.unseen(answered, seen.proof, seen.now) {
         Found::AskAgain(pause) => Next::LookUp(None, pause),
