@@ -236,7 +236,11 @@ async fn a_position_is_seen_with_its_stop_and_the_stop_is_moved_and_the_position
     browser.wait("the stop of the position", &stop("Stop 196")).await;
     let labelled = "document.querySelector('[data-purpose=\"protection\"] .purpose')?.textContent === 'Stop'";
     browser.wait("the stop among the orders, labelled", labelled).await;
+    let fate = "document.querySelector('.fate')?.textContent.startsWith('Filled 10')";
+    browser.wait("the signal to be told of its own order, not of the stop", fate).await;
     assert!(browser.text("position-row").await.contains("paper"));
+    let lower = "document.querySelector('.setup').hidden = true; document.querySelector('.positions').scrollIntoView()";
+    browser.page.execute(lower, Vec::new()).await.unwrap();
     browser.shoot("dashboard-position").await;
 
     browser.click("edit-stop").await;

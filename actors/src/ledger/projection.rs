@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::event::{Committed, Event, HaltCause, Scope};
 use crate::domain::feed::{FeedRow, Outcome, SignalEntry, Source};
 use crate::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
-use crate::domain::order::{HistoryLine, Order, OrderStep, Ticket};
+use crate::domain::order::{HistoryLine, Order, OrderStep, Purpose, Ticket};
 use crate::domain::paper::{self, PaperAccount};
 use crate::domain::push::{Body, Push, bodies, under_review};
 use crate::domain::report::OrderReport;
@@ -403,6 +403,10 @@ impl Projection {
         seq: u64,
         outcome: Outcome,
     ) -> Result<Option<Arc<FeedRow>>, StoreError> {
+        // A stop, a target or an exit follows from a position: it is not what became of the signal that opened it.
+        if ticket.purpose != Purpose::Signal {
+            return Ok(None);
+        }
         let Some(entry) = self.signal(ticket.signal)? else { return Ok(None) };
         entry.decided += 1;
         let entry = entry.clone();
