@@ -96,6 +96,15 @@ impl Book {
         exits.into_iter().map(as_exit).collect()
     }
 
+    /// Returns the exits that wait for room to leave a position that has turned round meanwhile: there is nothing left
+    /// for them, and a later position must not be closed by an old signal.
+    pub(super) fn turned(&self, key: Key, net: Net) -> Vec<ClientOrderId> {
+        let waits = |order: &&Order| order.queued.is_some_and(|queued| queued.cause == QueueCause::Room);
+        let here = self.open_orders().filter(|order| order.key() == key && !net.is_flat());
+        let other_way = here.filter(waits).filter(|order| order.ticket.side != exit_side(net));
+        other_way.map(|order| order.ticket.id).collect()
+    }
+
     /// Returns whether an entry is on its way to a position: sent, and about to be answered or filled.
     pub(super) fn is_growing(&self, key: Key) -> bool {
         let coming = |order: &&Order| {

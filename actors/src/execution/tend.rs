@@ -59,7 +59,12 @@ impl ExecutionState {
     }
 
     fn steps(&self, key: Key) -> Vec<Move> {
-        let exits = self.book.exits(key, self.net(key));
+        let net = self.net(key);
+        let turned: Vec<_> = self.book.turned(key, net).into_iter().map(Move::Drop).collect();
+        if !turned.is_empty() {
+            return turned;
+        }
+        let exits = self.book.exits(key, net);
         let protection = self.book.user().protection(key.0, key.1);
         if exits.is_empty() && protection.is_none() {
             return Vec::new();
