@@ -90,10 +90,9 @@ fn alert(person: &Person, venue: &Venue, number: usize, chance: &mut Chance) -> 
     let (symbol, _) = chance.pick(&SYMBOLS);
     let id = format!("u{}-{number}", person.number);
     match chance.below(100) {
-        0..=4 => (
-            json!({ "id": id, "ticker": symbol, "action": "buy", "quantity": 90_000 }),
-            Some(90_000.into()),
-        ),
+        0..=4 => {
+            (json!({ "id": id, "ticker": symbol, "action": "buy", "quantity": 90_000 }), Some(90_000.into()))
+        }
         5..=30 => (json!({ "id": id, "ticker": symbol, "action": "close" }), None),
         draw => {
             let quantity = 1 + chance.below(5);
@@ -229,9 +228,9 @@ async fn rest(people: &[Person], venue: &Venue) -> (Duration, bool) {
 }
 
 async fn is_at_rest(person: &Person, venue: &Venue) -> bool {
-    let covered = SYMBOLS.iter().all(|(symbol, _)| {
-        venue.held(&person.key, symbol).abs() == venue.stopped(&person.key, symbol)
-    });
+    let covered = SYMBOLS
+        .iter()
+        .all(|(symbol, _)| venue.held(&person.key, symbol).abs() == venue.stopped(&person.key, symbol));
     let done = |trade: &Value| {
         ["filled", "cancelled", "rejected", "expired", "failed"].iter().any(|end| trade["status"] == *end)
             || (trade["purpose"] == "protection" && trade["status"] == "submitted")

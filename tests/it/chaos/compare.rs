@@ -322,10 +322,8 @@ mod tests {
             quantity: Some(5.into()),
             body: String::new(),
         };
-        let row = |outcome: &str, reason: &str| Row {
-            outcome: outcome.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let row =
+            |outcome: &str, reason: &str| Row { outcome: outcome.to_owned(), reason: reason.to_owned() };
         let mut denied = ours("no", true, OrderStatus::Rejected);
         denied.denied = true;
         "too large".clone_into(&mut denied.reason);

@@ -38,12 +38,7 @@ pub(super) async fn ids(people: &[Person]) -> BTreeMap<String, usize> {
 }
 
 /// Reads all that the log and the venue say.
-pub(super) fn sides(
-    data: &Path,
-    ids: &BTreeMap<String, usize>,
-    venue: &Venue,
-    people: &[Person],
-) -> Sides {
+pub(super) fn sides(data: &Path, ids: &BTreeMap<String, usize>, venue: &Venue, people: &[Person]) -> Sides {
     let mut sides = Sides::default();
     let mut orders = BTreeMap::new();
     for record in records(data) {
@@ -51,10 +46,11 @@ pub(super) fn sides(
             continue;
         };
         let user = record.statement.user_id.as_deref().and_then(|id| ids.get(id)).copied();
-        take(&mut sides, &mut orders, user, &record.statement, event);
+        take(&mut sides, &mut orders, user, &record.timestamp, event);
     }
     sides.held.retain(|_, amount| !amount.is_zero());
-    sides.ours = orders.into_iter().map(|(id, (user, order, denied))| (id, ours(user, &order, denied))).collect();
+    sides.ours =
+        orders.into_iter().map(|(id, (user, order, denied))| (id, ours(user, &order, denied))).collect();
     for person in people {
         theirs(&mut sides, venue, person);
     }
@@ -63,8 +59,8 @@ pub(super) fn sides(
 
 type Orders = BTreeMap<String, (usize, Order, bool)>;
 
-fn take(sides: &mut Sides, orders: &mut Orders, user: Option<usize>, event: Event) {
-    let at = chrono::DateTime::UNIX_EPOCH;
+fn take(sides: &mut Sides, orders: &mut Orders, user: Option<usize>, when: &str, event: Event) {
+    let at = when.parse().unwrap();
     if let Event::SignalReceived { signal, .. } = &event {
         *sides.received.entry(signal.id.to_string()).or_default() += 1;
     }
@@ -72,8 +68,10 @@ fn take(sides: &mut Sides, orders: &mut Orders, user: Option<usize>, event: Even
     match event {
         Event::OrderCreated { ticket, broker, mode, decision, stages } => {
             let id = ticket.id.to_string();
-            let known = orders
-                .insert(id.clone(), (user, Order::new(ticket, broker, mode, decision, stages, None, at), false));
+            let known = orders.insert(
+                id.clone(),
+                (user, Order::new(ticket, broker, mode, decision, stages, None, at), false),
+            );
             assert!(known.is_none(), "{id} was decided twice");
         }
         Event::OrderDenied { ticket, broker, mode, denial, decision, stages } => {
@@ -87,7 +85,7 @@ fn take(sides: &mut Sides, orders: &mut Orders, user: Option<usize>, event: Even
                 seq: 0,
                 at,
                 event: String::new(),
-                detail: format!("{} {step:?}", said_at.format("%T%.3f")),
+                detail: format!("{when} {step:?}"),
             });
             known.apply(&step, at).unwrap();
         }
@@ -96,7 +94,9 @@ fn take(sides: &mut Sides, orders: &mut Orders, user: Option<usize>, event: Even
         }
         Event::DriftFound { ours, position, .. } => {
             let (symbol, net) = (position.symbol.to_string(), position.net.get());
-            sides.drifts.push(format!("user {user} {symbol}: took over {net} where orders made {ours:?}"));
+            sides
+                .drifts
+                .push(format!("user {user} {symbol}: {when}: took over {net} where orders made {ours:?}"));
             sides.held.insert((user, symbol), net);
         }
         Event::ProtectionChanged { symbol, protection, .. } => {
@@ -155,7 +155,8 @@ fn theirs(sides: &mut Sides, venue: &Venue, person: &Person) {
     let by_id: BTreeMap<OrderId, &VenueOrder> = orders.iter().map(|order| (order.id, order)).collect();
     let is_stop = |kind: Kind| kind.stop().is_some() || matches!(kind, Kind::TrailingStop { .. });
     for order in &orders {
-        let legs: Decimal = order.legs.iter().filter_map(|leg| by_id.get(leg)).map(|leg| leg.filled_qty).sum();
+        let legs: Decimal =
+            order.legs.iter().filter_map(|leg| by_id.get(leg)).map(|leg| leg.filled_qty).sum();
         sides.theirs.push(Theirs {
             user: person.number,
             id: order.client_order_id.clone(),

@@ -27,10 +27,9 @@ fn fault(chance: &mut Chance) -> (&'static str, Rule) {
     let status = *chance.pick(&[500, 503, 504]);
     let (name, rule) = match chance.below(12) {
         0 => ("delay", Rule::on(ANY, Action::Pass).delayed(50 + chance.below(600))),
-        1 => (
-            "429",
-            Rule::on(ANY, Action::Status { status: 429, when: When::Before, retry_after_s: Some(1) }),
-        ),
+        1 => {
+            ("429", Rule::on(ANY, Action::Status { status: 429, when: When::Before, retry_after_s: Some(1) }))
+        }
         2 => ("5xx", Rule::on(ANY, Action::Status { status, when, retry_after_s: None })),
         3 | 4 => ("5xx to an order", Rule::on(ORDERS, Action::Status { status, when, retry_after_s: None })),
         5 => ("reset", Rule::on(ANY, Action::Reset { when })),
@@ -57,7 +56,12 @@ fn stream_faults(chance: &mut Chance) -> StreamFaults {
 }
 
 /// Puts other faults in force, and counts how often the ones before applied.
-fn change(venue: &Venue, chance: &mut Chance, names: &mut Vec<&'static str>, fired: &mut BTreeMap<String, u64>) {
+fn change(
+    venue: &Venue,
+    chance: &mut Chance,
+    names: &mut Vec<&'static str>,
+    fired: &mut BTreeMap<String, u64>,
+) {
     let world = venue.world();
     for (name, counted) in names.drain(..).zip(world.faults()) {
         *fired.entry(name.to_owned()).or_default() += u64::from(counted.fired);
