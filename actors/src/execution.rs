@@ -247,7 +247,7 @@ impl ExecutionState {
                 Ok(())
             }
             ExecutionMsg::Ruled(ruling) => Box::pin(self.ruled(*ruling)).await,
-            ExecutionMsg::SendAgain(order) => Box::pin(self.send_again(order)).await,
+            ExecutionMsg::SendAgain(order) => Box::pin(self.send_again(me, order)).await,
             ExecutionMsg::Cancel(order, reason) => Box::pin(self.cancel(order, reason)).await,
             ExecutionMsg::CancelEntries(reason, done) => Box::pin(self.cancel_entries(reason, done)).await,
             ExecutionMsg::CancelFailed(order, error) => {

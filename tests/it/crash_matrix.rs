@@ -70,9 +70,9 @@ const ANSWERS: [&str; 6] =
 
 /// How long everything may take to come to rest: a search for a lost order takes ten seconds, and a crash may begin
 /// it anew.
-const REST: Duration = Duration::from_secs(45);
+const REST: Duration = Duration::from_secs(90);
 /// Cases at once; most of the time each waits.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 12;
 
 fn fault(answer: &str) -> Option<Rule> {
     let action = match answer {
@@ -229,8 +229,9 @@ async fn run(template: &Path, setup: Setup, answer: &str) -> Found {
         signals.push(case.signal(&body).await);
         let trades = case.rest(&signals).await;
         let here = case.judge(&signals, &trades).await;
-        if std::env::vars().any(|(name, _)| name == "TE_TALK") {
-            println!("after {id}: {here:?} {trades:#?} {:#?}", case.venue.orders(KEY));
+        if here.lost + here.doubled + here.unprotected > 0 {
+            let said = case.server.stderr();
+            println!("after {id}: {here:?} {trades:#?} {:#?}\n{said}", case.venue.orders(KEY));
         }
         found.crashed |= here.crashed;
         found.lost = found.lost.max(here.lost);
@@ -263,6 +264,11 @@ async fn no_crash_and_no_answer_loses_doubles_or_exposes_anything() {
     let mut cases = JoinSet::new();
     for (row, point) in POINTS.into_iter().enumerate() {
         for (column, answer) in ANSWERS.into_iter().enumerate() {
+            if let Some((_, only)) = std::env::vars().find(|(name, _)| name == "TE_ONLY")
+                && only != answer
+            {
+                continue;
+            }
             let (template, room) = (Arc::clone(&template), Arc::clone(&room));
             cases.spawn(async move {
                 let _place = room.acquire_owned().await.unwrap();

@@ -1,5 +1,7 @@
 //! What an order's answers and reports mean: pure decisions, from an order and a report to events.
 
+pub mod life;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::event::Event;

@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::{Answer, ExecutionMsg, ExecutionState};
 use crate::broker_connection::ConnectionMsg;
 use crate::domain::event::Event;
-use crate::domain::execution::{Found, Search, protected, reported, resend_after};
+use crate::domain::execution::life::{self, Circumstances, Next, Unanswered};
+use crate::domain::execution::{Search, protected, reported};
 use crate::domain::ids::ClientOrderId;
-use crate::domain::order::{Order, OrderStatus, OrderStep};
+use crate::domain::order::{OrderStatus, OrderStep};
 use crate::domain::report::{OrderReport, ReportedState};
 use crate::domain::stages::Stages;
 use crate::fault;
 use crate::ports::broker::{BrokerError, IdScope};
 use crate::risk::RiskMsg;
+
+/// A pause that cannot be told is this one.
+const SOON: Duration = Duration::from_secs(1);
 
 impl ExecutionState {
     pub(super) async fn answered(
@@ -37,30 +42,60 @@ impl ExecutionState {
                 self.pursue_cancel(order);
                 Ok(())
             }
-            Err(BrokerError::NotReceived { .. }) if self.is_canceling(order) => self.never_sent(order).await,
-            Err(BrokerError::NotReceived { retry_after }) => {
-                let attempts = self.attempts.entry(order).or_default();
-                let pause = resend_after(*attempts).and_then(|pause| pause.to_std().ok());
-                *attempts += 1;
-                let Some(pause) = pause else {
-                    self.attempts.remove(&order);
-                    let broker = self.book.order(order).map_or("the broker", |order| order.broker.as_str());
-                    let reason = format!("{broker} temporarily unavailable. Order not submitted.");
-                    return self.step(order, OrderStep::Failed { reason }, stages).await;
+            Err(error) => {
+                let Some(known) = self.book.order(order) else { return Ok(()) };
+                let failures = self.attempts.get(&order).copied().unwrap_or_default();
+                let (answer, failures_now) = match error {
+                    BrokerError::NotReceived { retry_after } => {
+                        let retry_after = TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX);
+                        (Unanswered::NotReceived { retry_after }, Some(failures.saturating_add(1)))
+                    }
+                    BrokerError::Unknown(reason) => (Unanswered::Lost(reason), Some(failures)),
+                    BrokerError::Refused(refusal) => (Unanswered::Refused(refusal), None),
                 };
-                me.send_after(pause.max(retry_after), move || ExecutionMsg::SendAgain(order));
+                let next = life::unanswered(known, failures, answer);
+                match failures_now {
+                    Some(count) if count > 0 => self.attempts.insert(order, count),
+                    Some(_) | None => self.attempts.remove(&order),
+                };
+                if matches!(next, Next::LookUp(..)) {
+                    let sent_at = self.lines.shared.clock.now();
+                    self.searches.entry(order).or_insert_with(|| Search::new(sent_at));
+                }
+                self.proceed(me, order, next, stages).await
+            }
+        }
+    }
+
+    /// Carries out what was decided about an order that the broker has not confirmed.
+    async fn proceed(
+        &mut self,
+        me: &ActorRef<ExecutionMsg>,
+        id: ClientOrderId,
+        next: Next,
+        stages: Stages,
+    ) -> Result<(), ActorProcessingErr> {
+        match next {
+            Next::Nothing => Ok(()),
+            Next::Step(step) => {
+                self.attempts.remove(&id);
+                self.searches.remove(&id);
+                self.step(id, step, stages).await
+            }
+            Next::LookUp(step, pause) => {
+                if let Some(step) = step {
+                    self.step(id, step, stages).await?;
+                }
+                me.send_after(pause.to_std().unwrap_or(SOON), move || ExecutionMsg::LookUp(id));
                 Ok(())
             }
-            Err(BrokerError::Refused(refusal)) => {
-                self.attempts.remove(&order);
-                let (code, reason) = (refusal.code.as_str().to_owned(), refusal.message);
-                self.step(order, OrderStep::Rejected { code, reason }, stages).await
-            }
-            Err(BrokerError::Unknown(reason)) => {
-                self.step(order, OrderStep::OutcomeLost { reason }, stages).await?;
-                self.searches.entry(order).or_insert_with(|| Search::new(self.lines.shared.clock.now()));
-                me.send_after(Duration::from_secs(1), move || ExecutionMsg::LookUp(order));
+            Next::TryAgain(pause) => {
+                me.send_after(pause.to_std().unwrap_or(SOON), move || ExecutionMsg::SendAgain(id));
                 Ok(())
+            }
+            Next::Send => {
+                self.searches.remove(&id);
+                self.send_once_more(id).await
             }
         }
     }
@@ -79,77 +114,45 @@ impl ExecutionState {
             self.pursue_cancel(id);
             return Ok(());
         }
-        if !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel) {
-            return Ok(());
-        }
-        let now = self.lines.shared.clock.now();
-        let account = self.connections.get(&order.ticket.connection);
-        let proof = account.is_some_and(|account| account.broker.promises().shows_orders_at_once);
+        let promises =
+            self.connections.get(&order.ticket.connection).map(|account| account.broker.promises());
+        let seen = Circumstances {
+            now: self.lines.shared.clock.now(),
+            repeats_are_safe: promises.is_some_and(|promises| promises.ids == IdScope::Forever),
+            proof: promises.is_some_and(|promises| promises.shows_orders_at_once),
+            max_age_s: self.book.user().limits.signal_max_age_s,
+        };
         let search = self.searches.entry(id).or_insert_with(|| Search::new(order.created_at));
-        match search.unseen(result.is_ok(), proof, now) {
-            Found::AskAgain(pause) => {
-                let pause = pause.to_std().unwrap_or(Duration::from_secs(1));
-                me.send_after(pause, move || ExecutionMsg::LookUp(id));
-                Ok(())
-            }
-            Found::NeverSeen => {
-                self.searches.remove(&id);
-                self.never_seen(id).await
-            }
-        }
+        let next = life::not_found(order, search, result.is_ok(), &seen);
+        self.proceed(me, id, next, Stages::default()).await
     }
 
-    /// The broker never had the order: it is sent while its signal is fresh, else it expires (`DESIGN` 4.4).
-    async fn never_seen(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
-        if self.is_canceling(id) {
-            return self.never_sent(id).await;
-        }
+    /// A pause is over after which an order may be sent again.
+    pub(super) async fn send_again(
+        &mut self,
+        me: &ActorRef<ExecutionMsg>,
+        id: ClientOrderId,
+    ) -> Result<(), ActorProcessingErr> {
         let Some(order) = self.book.order(id) else { return Ok(()) };
-        let account = self.connections.get(&order.ticket.connection);
-        let ids = account.map_or(IdScope::Absent, |account| account.broker.promises().ids);
-        if order.status == OrderStatus::Unknown && ids != IdScope::Forever {
-            let why = "this broker does not tell a repeat from a second order; look at the account there";
-            return self.expire(id, why).await;
-        }
-        let age = self.lines.shared.clock.now() - order.created_at;
-        let limit_s = i64::from(self.book.user().limits.signal_max_age_s);
-        if age.num_seconds() <= limit_s {
-            return self.send_again(id).await;
-        }
-        self.expire(id, &format!("its signal is {} s old", age.num_seconds())).await
+        let next = life::tried_again(order);
+        self.proceed(me, id, next, Stages::default()).await
     }
 
-    /// Sends an order that the broker does not have, unless it is no longer wanted.
-    pub(super) async fn send_again(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
-        if self.is_canceling(id) {
-            return self.never_sent(id).await;
-        }
-        let unsent = |order: &&Order| matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown);
-        let Some(order) = self.book.order(id).filter(unsent) else { return Ok(()) };
+    /// Sends an order that the broker does not have, unless trading was stopped meanwhile.
+    async fn send_once_more(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
+        let Some(order) = self.book.order(id) else { return Ok(()) };
         let ticket = order.ticket.clone();
         let was_sent = order.status == OrderStatus::Unknown || self.attempts.contains_key(&id);
-        match self.pass(&ticket, |halted| halted) {
-            Some(denial) => self.expire(id, &denial.message).await,
-            None => {
-                if was_sent {
-                    let attempt = self.attempts.get(&id).copied().unwrap_or(1).saturating_add(1);
-                    let reason = "the broker does not have it".to_owned();
-                    self.step(id, OrderStep::Retried { attempt, reason }, Stages::default()).await?;
-                }
-                self.send(ticket);
-                Ok(())
-            }
+        if let Some(denial) = self.pass(&ticket, |halted| halted) {
+            return self.step(id, life::expired(&denial.message), Stages::default()).await;
         }
-    }
-
-    async fn expire(&mut self, id: ClientOrderId, why: &str) -> Result<(), ActorProcessingErr> {
-        let reason = format!("The broker never had this order, and it was not sent again: {why}.");
-        self.step(id, OrderStep::Expired { reason }, Stages::default()).await
-    }
-
-    async fn never_sent(&mut self, id: ClientOrderId) -> Result<(), ActorProcessingErr> {
-        let reason = "Cancelled before the broker had it.".to_owned();
-        self.step(id, OrderStep::Canceled { reason }, Stages::default()).await
+        if was_sent {
+            let attempt = self.attempts.get(&id).copied().unwrap_or(1).saturating_add(1);
+            let reason = "the broker does not have it".to_owned();
+            self.step(id, OrderStep::Retried { attempt, reason }, Stages::default()).await?;
+        }
+        self.send(ticket);
+        Ok(())
     }
 
     pub(super) async fn cancel(

@@ -1,0 +1,134 @@
+//! What to do about an order when the broker has not confirmed it: send again, look it up, or end it (`DESIGN` 4).
+//!
+//! The rule behind all of it: an order may only be sent again when it is certain that the broker does not have it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Found, Search, resend_after};
+use crate::domain::order::{Order, OrderStatus, OrderStep};
+use crate::domain::report::Refusal;
+
+/// Why a submission has no good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The broker provably never received it.
+    NotReceived {
+        /// How long the broker asks to wait.
+        retry_after: TimeDelta,
+    },
+    /// The broker may have it.
+    Lost(String),
+    /// The broker documents that it did nothing.
+    Refused(Refusal),
+}
+
+/// What is known beside the order itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The moment.
+    pub now: DateTime<Utc>,
+    /// Whether the same id sent twice can never be two orders at this venue.
+    pub repeats_are_safe: bool,
+    /// Whether a look-up that finds nothing proves that the broker has nothing.
+    pub proof: bool,
+    /// Oldest a signal may be when its order is sent, in seconds.
+    pub max_age_s: u32,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Record this, and no more.
+    Step(OrderStep),
+    /// Record this, if anything, and look the order up after a pause.
+    LookUp(Option<OrderStep>, TimeDelta),
+    /// Decide again after a pause whether it is sent again.
+    TryAgain(TimeDelta),
+    /// Send it, unless trading was stopped meanwhile.
+    Send,
+    /// Nothing: it is over, or somebody else has the next move.
+    Nothing,
+}
+
+/// Decides what a submission without a good answer means, after `failures` like it in a row.
+#[must_use]
+pub fn unanswered(order: &Order, failures: u32, answer: Unanswered) -> Next {
+    match answer {
+        Unanswered::NotReceived { .. } if order.status == OrderStatus::PendingCancel => {
+            Next::Step(never_sent())
+        }
+        Unanswered::NotReceived { retry_after } => match resend_after(failures) {
+            Some(pause) => Next::TryAgain(pause.max(retry_after)),
+            None => {
+                let reason = format!("{} temporarily unavailable. Order not submitted.", order.broker);
+                Next::Step(OrderStep::Failed { reason })
+            }
+        },
+        Unanswered::Refused(Refusal { code, message }) => {
+            Next::Step(OrderStep::Rejected { code: code.as_str().to_owned(), reason: message })
+        }
+        Unanswered::Lost(reason) => {
+            Next::LookUp(Some(OrderStep::OutcomeLost { reason }), TimeDelta::seconds(1))
+        }
+    }
+}
+
+/// Decides what a look-up without a find means; `answered`: the broker said that it knows no such order.
+#[must_use]
+pub fn not_found(order: &Order, search: &mut Search, answered: bool, seen: &Circumstances) -> Next {
+    if !matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::PendingCancel) {
+        return Next::Nothing;
+    }
+    match search.unseen(answered, seen.proof, seen.now) {
+        Found::AskAgain(pause) => Next::LookUp(None, pause),
+        Found::NeverSeen => never_seen(order, seen),
+    }
+}
+
+/// The broker never had the order: it is sent while its signal is fresh, and where that is safe; else it expires.
+fn never_seen(order: &Order, seen: &Circumstances) -> Next {
+    if order.status == OrderStatus::PendingCancel {
+        return Next::Step(never_sent());
+    }
+    // One that is pending may have been sent as well, by a life of the engine that ended before the answer.
+    if !seen.repeats_are_safe {
+        let why = "this broker does not tell a repeat from a second order; look at the account there";
+        return Next::Step(expired(why));
+    }
+    let age_s = (seen.now - order.created_at).num_seconds();
+    if age_s > i64::from(seen.max_age_s) {
+        return Next::Step(expired(&format!("its signal is {age_s} s old")));
+    }
+    Next::Send
+}
+
+/// Decides whether an order that the broker does not have is sent, when a pause is over.
+#[must_use]
+pub fn tried_again(order: &Order) -> Next {
+    match order.status {
+        OrderStatus::PendingCancel => Next::Step(never_sent()),
+        OrderStatus::Pending | OrderStatus::Unknown => Next::Send,
+        OrderStatus::Queued
+        | OrderStatus::Accepted
+        | OrderStatus::PartiallyFilled
+        | OrderStatus::Filled
+        | OrderStatus::Canceled
+        | OrderStatus::Rejected
+        | OrderStatus::Expired
+        | OrderStatus::Failed => Next::Nothing,
+    }
+}
+
+/// Words the end of an order that the broker never had and that is not sent again.
+#[must_use]
+pub fn expired(why: &str) -> OrderStep {
+    let reason = format!("The broker never had this order, and it was not sent again: {why}.");
+    OrderStep::Expired { reason }
+}
+
+fn never_sent() -> OrderStep {
+    OrderStep::Canceled { reason: "Cancelled before the broker had it.".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

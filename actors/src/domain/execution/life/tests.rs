@@ -1,0 +1,369 @@
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::event::Event;
+use crate::domain::execution::reported;
+use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, UserId};
+use crate::domain::money::{Price, Quantity};
+use crate::domain::order::{Mode, Purpose, Ticket, TimeInForce};
+use crate::domain::report::{Done, OrderReport, RefusalCode, ReportedState};
+use crate::domain::risk::Decision;
+use crate::domain::signal::{OrderKind, Origin, Side};
+use crate::domain::stages::Stages;
+
+const UNITS: u32 = 10;
+/// No request takes longer than this to arrive, or it never does.
+const LATE_MAX_S: i64 = 4;
+
+fn units(count: u32) -> Quantity {
+    Quantity::at_least_zero(count.into())
+}
+
+fn order() -> Order {
+    let ticket = Ticket {
+        id: ClientOrderId::new(Uuid::from_u128(7)),
+        user: UserId::new(Uuid::nil()),
+        signal: SignalId::new(Uuid::nil()),
+        origin: Origin::Tradingview,
+        connection: ConnectionId::new(Uuid::nil()),
+        symbol: "AAPL".parse().unwrap(),
+        side: Side::Buy,
+        quantity: units(UNITS),
+        kind: OrderKind::Market,
+        time_in_force: TimeInForce::Day,
+        extended_hours: false,
+        purpose: Purpose::Signal,
+        reduces: false,
+        stop_loss: None,
+        take_profits: Vec::new(),
+    };
+    let (decision, stages) = (Decision::default(), Stages::default());
+    Order::new(ticket, "venue".into(), Mode::Paper, decision, stages, None, DateTime::UNIX_EPOCH)
+}
+
+/// What may happen next.
+#[derive(Clone, Debug)]
+enum Happens {
+    /// A request arrives at the venue and is taken, and its answer is or is not lost.
+    Arrive { answered: bool },
+    /// A request is lost on the way; the sender cannot tell, or can.
+    Vanish { provably: bool },
+    /// The venue refuses a request.
+    Refuse,
+    /// The venue executes some units.
+    Fill(u32),
+    /// The venue tells of its order, perhaps of an older state.
+    Tell { stale: bool },
+    /// A look-up is answered, or is not.
+    LookUp { answered: bool },
+    /// A pause is over.
+    Again,
+    /// A person cancels.
+    Cancel,
+    /// The venue carries a cancel out.
+    CancelArrives,
+    /// The engine dies and comes back.
+    Crash,
+    /// Time passes.
+    Wait(i64),
+}
+
+fn anything() -> impl Strategy<Value = Vec<Happens>> {
+    let one = prop_oneof![
+        4 => any::<bool>().prop_map(|answered| Happens::Arrive { answered }),
+        2 => any::<bool>().prop_map(|provably| Happens::Vanish { provably }),
+        1 => Just(Happens::Refuse),
+        3 => (1_u32..6).prop_map(Happens::Fill),
+        4 => any::<bool>().prop_map(|stale| Happens::Tell { stale }),
+        5 => any::<bool>().prop_map(|answered| Happens::LookUp { answered }),
+        3 => Just(Happens::Again),
+        1 => Just(Happens::Cancel),
+        2 => Just(Happens::CancelArrives),
+        2 => Just(Happens::Crash),
+        4 => (1_i64..8).prop_map(Happens::Wait),
+    ];
+    prop::collection::vec(one, 0..40)
+}
+
+/// An order as the venue has it.
+#[derive(Clone, Debug)]
+struct Booked {
+    filled: u32,
+    open: bool,
+}
+
+/// The engine's durable order, what it keeps in memory, the network, and the venue.
+struct World {
+    now: DateTime<Utc>,
+    order: Order,
+    failures: u32,
+    search: Option<Search>,
+    looking: bool,
+    trying: bool,
+    /// Requests on their way, and when each was sent.
+    sent: Vec<DateTime<Utc>>,
+    cancels: u32,
+    venue: Vec<Booked>,
+    told: Vec<OrderReport>,
+    /// Whether the venue knows a repeat by its id.
+    forever: bool,
+}
+
+impl World {
+    fn new(forever: bool) -> Self {
+        let mut world = Self {
+            now: DateTime::UNIX_EPOCH,
+            order: order(),
+            failures: 0,
+            search: None,
+            looking: false,
+            trying: false,
+            sent: Vec::new(),
+            cancels: 0,
+            venue: Vec::new(),
+            told: Vec::new(),
+            forever,
+        };
+        world.send();
+        world
+    }
+
+    fn seen(&self) -> Circumstances {
+        let (now, repeats_are_safe) = (self.now, self.forever);
+        Circumstances { now, repeats_are_safe, proof: false, max_age_s: 30 }
+    }
+
+    fn send(&mut self) {
+        self.sent.push(self.now);
+    }
+
+    fn step(&mut self, step: &OrderStep) {
+        if self.order.status.after(step, false).is_ok() {
+            self.order.apply(step, self.now).unwrap();
+        }
+    }
+
+    fn proceed(&mut self, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Step(step) => {
+                (self.failures, self.search) = (0, None);
+                self.step(&step);
+            }
+            Next::LookUp(step, _) => {
+                if let Some(step) = step {
+                    self.step(&step);
+                }
+                self.looking = true;
+            }
+            Next::TryAgain(_) => self.trying = true,
+            Next::Send => {
+                self.search = None;
+                if self.order.status == OrderStatus::Unknown || self.failures > 0 {
+                    self.step(&OrderStep::Retried { attempt: 2, reason: String::new() });
+                }
+                self.send();
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Unanswered) {
+        let failures = self.failures;
+        if matches!(answer, Unanswered::NotReceived { .. }) {
+            self.failures += 1;
+        }
+        let next = unanswered(&self.order, failures, answer);
+        if matches!(next, Next::LookUp(..)) {
+            self.search.get_or_insert_with(|| Search::new(self.now));
+        }
+        self.proceed(next);
+    }
+
+    fn report(&self) -> Option<OrderReport> {
+        let booked = self.venue.first()?;
+        let state = match (booked.open, booked.filled == UNITS) {
+            (true, _) => ReportedState::Open,
+            (false, true) => ReportedState::Filled,
+            (false, false) => ReportedState::Canceled,
+        };
+        let price = (booked.filled > 0).then(|| Price::new(Decimal::ONE_HUNDRED).unwrap());
+        Some(OrderReport {
+            order: self.order.ticket.id,
+            broker_order: BrokerOrderId::new("b"),
+            state,
+            fills: Vec::new(),
+            done: Some(Done { quantity: units(booked.filled), price, at: self.now }),
+            balance: None,
+        })
+    }
+
+    fn hear(&mut self, report: &OrderReport) {
+        for event in reported(&self.order, None, None, report, Stages::default(), self.now) {
+            if let Event::OrderMoved { step, .. } = event {
+                self.order.apply(&step, self.now).unwrap();
+            }
+        }
+        self.search = None;
+        if self.order.status == OrderStatus::PendingCancel && report.state == ReportedState::Open {
+            self.cancels += 1;
+        }
+    }
+
+    /// Takes a request off the network; none arrives later than it can.
+    fn arriving(&mut self) -> bool {
+        let now = self.now;
+        self.sent.retain(|at| (now - *at).num_seconds() <= LATE_MAX_S);
+        if self.sent.is_empty() {
+            return false;
+        }
+        self.sent.remove(0);
+        true
+    }
+
+    fn happen(&mut self, what: &Happens) {
+        match what {
+            Happens::Arrive { answered } => self.arrive(*answered),
+            Happens::Vanish { provably } => {
+                if self.arriving() {
+                    self.answer(if *provably {
+                        Unanswered::NotReceived { retry_after: TimeDelta::zero() }
+                    } else {
+                        Unanswered::Lost("reset".to_owned())
+                    });
+                }
+            }
+            Happens::Refuse => {
+                if self.venue.is_empty() && self.arriving() {
+                    let (code, message) = (RefusalCode::OrderRejected, "no".to_owned());
+                    self.answer(Unanswered::Refused(Refusal { code, message }));
+                }
+            }
+            Happens::Fill(count) => {
+                if let Some(booked) = self.venue.iter_mut().find(|booked| booked.open) {
+                    booked.filled = (booked.filled + count).min(UNITS);
+                    booked.open = booked.filled < UNITS;
+                    self.told.extend(self.report());
+                }
+            }
+            Happens::Tell { stale } => {
+                let report = if *stale { self.told.first().cloned() } else { self.report() };
+                if let Some(report) = report {
+                    self.hear(&report);
+                }
+            }
+            Happens::LookUp { answered } => {
+                if std::mem::take(&mut self.looking) {
+                    self.look_up(*answered);
+                }
+            }
+            Happens::Again => {
+                if std::mem::take(&mut self.trying) {
+                    self.proceed(tried_again(&self.order));
+                }
+            }
+            Happens::Cancel => self.cancel(),
+            Happens::CancelArrives => {
+                if self.cancels > 0 {
+                    self.cancels -= 1;
+                    self.venue.iter_mut().for_each(|booked| booked.open = false);
+                }
+            }
+            Happens::Crash => self.crash(),
+            Happens::Wait(seconds) => self.now += TimeDelta::seconds(*seconds),
+        }
+    }
+
+    fn arrive(&mut self, answered: bool) {
+        if !self.arriving() {
+            return;
+        }
+        let repeat = self.forever && !self.venue.is_empty();
+        if !repeat {
+            self.venue.push(Booked { filled: 0, open: true });
+        }
+        match self.report().filter(|_| answered) {
+            Some(report) => self.hear(&report),
+            None => self.answer(Unanswered::Lost("504".to_owned())),
+        }
+    }
+
+    fn look_up(&mut self, answered: bool) {
+        // A venue whose ids hold only while an order is open finds no others by them, but by the id of its own.
+        let open = self.venue.iter().any(|booked| booked.open);
+        let shown = self.forever || open || self.order.broker_order.is_some();
+        match self.report().filter(|_| answered && shown) {
+            Some(report) => self.hear(&report),
+            None => {
+                let seen = self.seen();
+                let search = self.search.get_or_insert_with(|| Search::new(self.order.created_at));
+                let next = not_found(&self.order, search, answered, &seen);
+                self.proceed(next);
+            }
+        }
+    }
+
+    fn cancel(&mut self) {
+        if self.order.status.is_final() || self.order.status == OrderStatus::PendingCancel {
+            return;
+        }
+        let answered = !matches!(self.order.status, OrderStatus::Pending | OrderStatus::Unknown);
+        self.step(&OrderStep::CancelRequested { reason: "asked".to_owned() });
+        if answered {
+            self.cancels += 1;
+        }
+    }
+
+    /// Memory is gone; what is not final is looked up.
+    fn crash(&mut self) {
+        (self.failures, self.search, self.trying) = (0, None, false);
+        self.looking = !self.order.status.is_final();
+    }
+
+    fn check(&self) {
+        assert!(self.venue.len() <= 1, "two orders at the venue for one intent: {:?}", self.venue);
+        assert!(self.order.cum_qty <= self.order.ticket.quantity);
+        let there = self.venue.first().map_or(0, |booked| booked.filled);
+        assert!(self.order.cum_qty <= units(there), "we count more than the venue executed");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    /// Commands, answers, fills, cancels, crashes and reconciliations in any order: the order is never over-filled,
+    /// there are never two at the venue for one intent, and when nothing more happens to it, it ends as the venue's did.
+    #[test]
+    fn one_intent_is_at_most_one_order_and_always_ends(events in anything(), forever: bool) {
+        let mut world = World::new(forever);
+        for event in &events {
+            world.happen(event);
+            world.check();
+        }
+        // From here on everything is answered, and a restart asks for what nobody waits for any more.
+        for _ in 0..40 {
+            if world.order.status.is_final() {
+                break;
+            }
+            for event in [
+                Happens::Arrive { answered: true },
+                Happens::Again,
+                Happens::CancelArrives,
+                Happens::Fill(UNITS),
+                Happens::LookUp { answered: true },
+                Happens::Wait(3),
+            ] {
+                world.happen(&event);
+                world.check();
+            }
+            if world.sent.is_empty() && !world.looking && !world.trying {
+                world.happen(&Happens::Crash);
+            }
+        }
+        prop_assert!(world.order.status.is_final(), "{:?} {:?}", world.order.status, world.venue);
+        world.happen(&Happens::Tell { stale: false });
+        let there = world.venue.first().map_or(0, |booked| booked.filled);
+        prop_assert_eq!(world.order.cum_qty, units(there));
+    }
+}
