@@ -135,7 +135,11 @@ impl Tally {
             self.owners.insert(theirs.id.clone(), (owner, leg.clone()));
             family.legs.entry(leg).and_modify(|leg| leg.take(theirs)).or_insert_with(|| Leg::new(theirs));
         }
-        let known = family.known(owner, now);
+        let mut known = family.known(owner, now);
+        let alone = news.id == family.head && news.legs.as_ref().is_none_or(Vec::is_empty);
+        if alone && known.report.state == ReportedState::Open && family.outlived() {
+            known.missing.get_or_insert_with(|| Missing::Legs(family.head.clone()));
+        }
         if known.report.state != ReportedState::Open && !self.ended.contains(&owner) {
             self.ended.push_back(owner);
             self.forget_oldest();
@@ -252,6 +256,16 @@ impl Family {
             return Some(Missing::Replacement(successor));
         }
         (self.is_pair && self.legs.len() < 2).then(|| Missing::Legs(self.head.clone()))
+    }
+
+    /// Returns whether the pair's head has ended and its leg, as far as we heard, has not.
+    ///
+    /// They end together, so that news of the leg is late or lost; a look-up of the head alone never brings it.
+    fn outlived(&self) -> bool {
+        let is_open = |leg: &Leg| leg.standing == Standing::Open;
+        let head_is_over =
+            self.legs.get(&self.head).is_some_and(|head| !is_open(head) && head.successor.is_none());
+        self.is_pair && head_is_over && self.legs.values().any(is_open)
     }
 
     fn filled(&self) -> Decimal {

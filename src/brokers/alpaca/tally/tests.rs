@@ -114,6 +114,22 @@ fn a_pair_without_its_stop_is_open_until_that_is_known() {
 }
 
 #[test]
+fn a_pair_whose_head_alone_was_seen_to_end_is_asked_for_its_leg() {
+    let mut tally = Tally::default();
+    assert_eq!(tally.take(&pair(("new", "0"), ("held", "0")), now()).unwrap().missing, None);
+    // The stop has sold all of it, and the stream that would have said so was down.
+    let mut head = pair(("canceled", "0"), ("filled", "10"));
+    let legs = head.legs.take();
+    let known = tally.take(&head, now()).unwrap();
+    assert_eq!(known.report.state, ReportedState::Open, "how much of it was sold is not known");
+    assert_eq!(known.missing, Some(Missing::Legs("limit".to_owned())));
+    head.legs = legs;
+    let known = tally.take(&head, now()).unwrap();
+    assert_eq!((known.report.state.clone(), known.missing), (ReportedState::Filled, None));
+    assert_eq!(done(&known.report), sums("10", "185"));
+}
+
+#[test]
 fn a_replaced_order_lives_on_in_its_successor() {
     let mut tally = Tally::default();
     let id = our_id().to_string();
