@@ -23,6 +23,7 @@ pub(super) struct Told {
 pub(super) struct Ours {
     pub(super) user: usize,
     pub(super) signal: String,
+    pub(super) symbol: String,
     /// Whether it does what a signal said; else it protects or leaves a position.
     pub(super) of_signal: bool,
     pub(super) protects: bool,
@@ -142,7 +143,8 @@ impl Sides {
         for (id, order) in self.ours.iter().filter(|(_, order)| !order.denied) {
             let rests = order.protects && order.status == OrderStatus::Accepted;
             if !order.status.is_final() && !rests {
-                wrong.push(format!("{id} has not come to an end: {}", order.told));
+                let both = self.both(&(order.user, order.symbol.clone()));
+                wrong.push(format!("{id} has not come to an end: {}\n{both}", order.told));
             }
             let never_sent = !matches!(order.status, OrderStatus::Filled) && order.status.is_final();
             if !there.contains(id.as_str()) && !never_sent {
@@ -230,6 +232,17 @@ impl Sides {
         wrong
     }
 
+    /// Returns the last orders in one place, of both sides.
+    fn both(&self, place: &Place) -> String {
+        let ours = self.ours.values().filter(|order| order.user == place.0 && order.symbol == place.1);
+        let mut ours: Vec<_> = ours.filter(|order| !order.denied).map(|order| order.told.as_str()).collect();
+        ours.sort_unstable_by_key(|told| told.split_once('[').map(|(_, steps)| steps));
+        let theirs = self.theirs.iter().filter(|order| order.user == place.0 && order.symbol == place.1);
+        let theirs: Vec<_> = theirs.map(|order| order.told.as_str()).collect();
+        let last = |told: &[&str]| told[told.len().saturating_sub(5)..].join("\n");
+        format!("by the log:\n{}\nat the venue:\n{}", last(&ours), last(&theirs))
+    }
+
     /// A position that working stops do not cover exactly, or stops without a position.
     fn unprotected(&self) -> Vec<String> {
         let mut stopped: BTreeMap<Place, Decimal> = BTreeMap::new();
@@ -241,7 +254,11 @@ impl Sides {
             let held = self.held_there.get(place).copied().unwrap_or_default();
             let covered = stopped.get(place).copied().unwrap_or_default();
             if held.abs() != covered {
-                wrong.push(format!("user {} {}: holds {held}, stops cover {covered}", place.0, place.1));
+                let both = self.both(place);
+                wrong.push(format!(
+                    "user {} {}: holds {held}, stops cover {covered}\n{both}",
+                    place.0, place.1
+                ));
             } else if !held.is_zero() && !self.planned.contains(place) {
                 wrong.push(format!("user {} {}: holds {held} without a plan", place.0, place.1));
             }
@@ -287,6 +304,7 @@ mod tests {
         Ours {
             user: 0,
             signal: signal.to_owned(),
+            symbol: "AAPL".to_owned(),
             of_signal,
             protects: !of_signal,
             reduces: !of_signal,

@@ -122,6 +122,7 @@ fn ours(user: usize, order: &Order, denied: bool) -> Ours {
     Ours {
         user,
         signal: ticket.signal.to_string(),
+        symbol: ticket.symbol.to_string(),
         of_signal: ticket.purpose == Purpose::Signal,
         protects: ticket.purpose.is_protection(),
         reduces: ticket.reduces,
@@ -139,7 +140,8 @@ fn told(user: usize, order: &Order) -> String {
     let ticket = &order.ticket;
     let lines: Vec<_> = order.history.iter().map(|line| line.detail.as_str()).collect();
     format!(
-        "user {user}: {:?} {:?} {} {} for {} is {:?} with {} done: {lines:#?}",
+        "user {user}: {} {:?} {:?} {} {} for {} is {:?} with {} done: {lines:#?}",
+        ticket.id,
         ticket.purpose,
         ticket.side,
         ticket.quantity.get(),
