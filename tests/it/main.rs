@@ -15,6 +15,7 @@ mod audit_cli;
 mod broker_faults;
 mod brokers_api;
 mod browser;
+mod chaos;
 mod conformance;
 mod crash;
 mod crash_matrix;

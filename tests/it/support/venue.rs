@@ -25,8 +25,13 @@ pub(crate) struct Venue {
 impl Venue {
     /// Opens the venue with these accounts.
     pub(crate) async fn open(keys: &[&str]) -> Self {
+        Self::open_with(keys, None).await
+    }
+
+    /// Opens the venue with these accounts, and with this seed for its chance.
+    pub(crate) async fn open_with(keys: &[&str], seed: Option<u64>) -> Self {
         let accounts = keys.iter().map(|key| AccountSpec::new(key, SECRET, Decimal::from(100_000))).collect();
-        let options = Options { per_minute: None, accounts, ..Options::default() };
+        let options = Options { per_minute: None, seed, accounts, ..Options::default() };
         let alpaca = Alpaca::start(options).await.unwrap();
         let venue = Self { alpaca };
         venue.price("AAPL", 200);
