@@ -141,7 +141,7 @@ async fn client(
     mut chance: Chance,
 ) -> Vec<Told> {
     let share = size.signals / size.users;
-    let pause = size.lasts.as_millis() as u64 / share as u64;
+    let pause = millis(size.lasts) / share as u64;
     let started = Instant::now();
     let mut told = Vec::with_capacity(share);
     for number in 0..share {
@@ -168,6 +168,10 @@ async fn client(
     told
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap()
+}
+
 /// Makes the people and connects each to an account of their own.
 async fn people(server: &Server, keys: &[String]) -> Vec<Person> {
     let mut people = Vec::with_capacity(keys.len());
@@ -184,8 +188,7 @@ async fn kill_all_the_time(server: &mut Server, run: &Run, size: Size, chance: &
     let every = size.lasts / u32::try_from(size.kills.max(1)).unwrap();
     let mut kills = 0;
     for kill in 0..size.kills {
-        let due = every * u32::try_from(kill).unwrap()
-            + Duration::from_millis(chance.below(every.as_millis() as u64));
+        let due = every * u32::try_from(kill).unwrap() + Duration::from_millis(chance.below(millis(every)));
         while started.elapsed() < due {
             if run.over.load(Ordering::Relaxed) {
                 return kills;
