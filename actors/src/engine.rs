@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::arrival::{Delivered, Delivery, Refused};
 use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
 use crate::domain::ids::{ClientOrderId, SourceId, UserId};
-use crate::domain::protection::Protection;
+use crate::domain::protection::{ProtectionChange, Unfit};
 use crate::domain::restart::backoff;
 use crate::domain::risk::{Limits, SourceLimits};
 use crate::domain::stages::Stamp;
@@ -268,7 +268,7 @@ impl Engine {
         answered(changed).await
     }
 
-    /// Changes what protects a position.
+    /// Changes what protects a position, unless that is not possible.
     ///
     /// # Errors
     /// See [`Refused`]; whether it was changed is not known then.
@@ -276,12 +276,10 @@ impl Engine {
         &self,
         user: UserId,
         position: Key,
-        protection: Protection,
-        reason: String,
-    ) -> Result<(), Refused> {
+        change: ProtectionChange,
+    ) -> Result<Result<(), Unfit>, Refused> {
         let (reply, changed) = oneshot::channel();
-        let protection = Box::new(protection);
-        self.command(user, Command::Protect { position, protection, reason, reply: reply.into() }).await?;
+        self.command(user, Command::Protect { position, change, reply: reply.into() }).await?;
         answered(changed).await
     }
 

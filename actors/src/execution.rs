@@ -3,6 +3,7 @@
 mod answers;
 mod book;
 pub mod breach;
+mod commands;
 mod deciding;
 mod draft;
 mod queue;
@@ -28,7 +29,7 @@ use crate::domain::money::{Price, Quantity};
 use crate::domain::order::{Mode, OrderStatus, OrderStep, Ticket};
 use crate::domain::portfolio::Balance;
 use crate::domain::position::Position;
-use crate::domain::protection::{Protection, Reached};
+use crate::domain::protection::{ProtectionChange, Reached, Unfit};
 use crate::domain::report::OrderReport;
 use crate::domain::risk::{Approved, Denial, DenialCode};
 use crate::domain::signal::{OrderKind, Origin};
@@ -101,8 +102,10 @@ pub enum ExecutionMsg {
     Reached(Key, Reached, Price),
     /// A stop that we trail has moved.
     Trailed(Key, Price),
-    /// What protects a position is to be another from now on.
-    Protect(Key, Box<Protection>, String, RpcReplyPort<()>),
+    /// A person changes what protects a position.
+    Protect(Key, ProtectionChange, RpcReplyPort<Result<(), Unfit>>),
+    /// A signal that changes what protects a position; `true`: it was handed over before.
+    Modify(Arc<Arrival>, bool),
     /// Look at a position's exits again.
     Tend(Key),
     /// What the broker says it has.
@@ -269,13 +272,8 @@ impl ExecutionState {
             ExecutionMsg::Rechecked(order, outcome) => Box::pin(self.rechecked(order, *outcome)).await,
             ExecutionMsg::Reached(key, level, price) => Box::pin(self.reached(key, level, price)).await,
             ExecutionMsg::Trailed(key, stop) => Box::pin(self.trailed(key, stop)).await,
-            ExecutionMsg::Protect(key, protection, why, done) => {
-                Box::pin(self.set_protection(key, Some(*protection), why)).await?;
-                if done.send(()).is_err() {
-                    tracing::debug!("nobody waited for the change of a protection");
-                }
-                Ok(())
-            }
+            ExecutionMsg::Protect(key, change, done) => Box::pin(self.protect(key, &change, done)).await,
+            ExecutionMsg::Modify(arrival, again) => Box::pin(self.modify(me, arrival, again)).await,
             ExecutionMsg::Tend(key) => {
                 self.due.insert(key);
                 Ok(())

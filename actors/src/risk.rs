@@ -18,7 +18,7 @@ use crate::domain::money::{Money, Net, Price};
 use crate::domain::order::Order;
 use crate::domain::portfolio::{Balance, Quote};
 use crate::domain::risk::{Approved, Denial, Limits, Snapshot, SourceLimits, review};
-use crate::domain::signal::Origin;
+use crate::domain::signal::{Action, Origin};
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Connection, UserState, Working};
 use crate::domain::waiting::{Wait, Window, for_market, for_others, still_meant};
@@ -158,6 +158,11 @@ impl RiskState {
     /// Reviews a signal, once its symbol's price is known: one that nobody follows is asked for first.
     fn priced(&mut self, me: &ActorRef<RiskMsg>, arrival: Arc<Arrival>, again: bool) {
         let Some(connection) = self.user.default_connection() else { return };
+        if arrival.signal.instruction.action == Action::Modify {
+            // Nothing is bought or sold: there is nothing to size, and no limit that it could exceed.
+            self.lines.execution.tell(ExecutionMsg::Modify(arrival, again));
+            return;
+        }
         let symbol = arrival.signal.instruction.symbol;
         let Some(market) = self.lines.shared.brokers.market(&connection.broker) else {
             return self.review(arrival, again, None);

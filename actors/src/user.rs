@@ -17,7 +17,7 @@ use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
 use crate::domain::ids::{ClientOrderId, ConnectionId, SourceId, UserId};
 use crate::domain::intent::Intent;
 use crate::domain::portfolio::Balance;
-use crate::domain::protection::Protection;
+use crate::domain::protection::{ProtectionChange, Unfit};
 use crate::domain::restart::{Failures, Verdict};
 use crate::domain::risk::{Denial, DenialCode, Limits, SourceLimits};
 use crate::domain::stages::Stamp;
@@ -52,16 +52,14 @@ pub enum Command {
         /// Gets the answer.
         reply: RpcReplyPort<bool>,
     },
-    /// Change what protects a position; answered once that is recorded.
+    /// Change what protects a position; answered once that is recorded, or not possible.
     Protect {
         /// Which position.
         position: Key,
-        /// What protects it from now on.
-        protection: Box<Protection>,
-        /// Why.
-        reason: String,
+        /// What is to be another.
+        change: ProtectionChange,
         /// Gets the answer.
-        reply: RpcReplyPort<()>,
+        reply: RpcReplyPort<Result<(), Unfit>>,
     },
     /// Stop trading (`halt`: why) or resume it.
     Switch {
@@ -383,12 +381,7 @@ impl State {
             }
         };
         let denial = match (&user.suspended, user.default_connection()) {
-            (Some(reason), _) => Some(Denial::new(
-                DenialCode::Suspended,
-                format!(
-                    "Trading for this account is suspended: {reason}. Nothing was sent. Ask the operator to resume it."
-                ),
-            )),
+            (Some(reason), _) => Some(Denial::suspended(reason)),
             (None, None) => Some(Denial::new(
                 DenialCode::NoConnection,
                 "No broker account is connected. Nothing was sent. Connect one to trade.",
@@ -418,7 +411,7 @@ impl State {
     ) -> Result<(), ActorProcessingErr> {
         let intent = Intent::refused(user, &arrival.signal);
         let shared = &self.args.shared;
-        if shared.views.order(intent.ticket.id)?.is_some() {
+        if shared.views.is_decided(arrival.signal.id, user.id)? {
             self.settle(arrival, Ok(shared.views.progress().applied()));
             return Ok(());
         }
@@ -494,8 +487,8 @@ impl State {
                 self.family.tell_execution(ExecutionMsg::Amend(order, change, reply));
                 return Ok(Ok(()));
             }
-            Command::Protect { position, protection, reason, reply } => {
-                self.family.tell_execution(ExecutionMsg::Protect(position, protection, reason, reply));
+            Command::Protect { position, change, reply } => {
+                self.family.tell_execution(ExecutionMsg::Protect(position, change, reply));
                 return Ok(Ok(()));
             }
             Command::Switch { halt: Some(reason), by, caller } => {

@@ -8,6 +8,7 @@
 //! | `t/` user, newest first | the order's id |
 //! | `s/` signal | [`SignalEntry`] |
 //! | `x/` signal | nothing: the signal is not decided for all its followers |
+//! | `y/` signal, user | nothing: the signal is decided for that one of its followers |
 //! | `b/` user | nothing: the user has working orders, positions, or a halt that ends by itself |
 //! | `g/` user, newest first | [`FeedRow`] |
 //! | `d/` source, delivery key | [`Seen`] |
@@ -283,6 +284,18 @@ impl Views {
     /// When the store fails.
     pub fn order(&self, order: ClientOrderId) -> Result<Option<Order>, StoreError> {
         self.row(&key(b"o/", order.uuid()))
+    }
+
+    /// Returns whether a signal is decided for one of its followers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_decided(&self, signal: SignalId, user: UserId) -> Result<bool, StoreError> {
+        if self.store.get(&key(b"s/", signal.uuid()))?.is_none() {
+            return Ok(false);
+        }
+        let open = self.store.get(&key(b"x/", signal.uuid()))?.is_some();
+        Ok(!open || self.store.get(&pair(b"y/", signal.uuid(), user.uuid()))?.is_some())
     }
 
     /// Returns a user's orders, newest first.

@@ -88,11 +88,14 @@ fn explain(read: &Result<Reading, Refusal>, out: &mut impl Write) -> std::io::Re
 }
 
 fn headline(instruction: &Instruction) -> String {
-    let mut text = action_word(instruction.action).to_uppercase();
+    let mut text = instruction.action.as_str().to_uppercase();
     if let Some(quantity) = instruction.quantity {
         text += &format!(" {quantity}");
     }
-    text += &format!(" {} · {}", instruction.symbol, instruction.kind.as_str().replace('_', " "));
+    text += &format!(" {}", instruction.symbol);
+    if instruction.action != Action::Modify {
+        text += &format!(" · {}", instruction.kind.as_str().replace('_', " "));
+    }
     if let Some(limit) = instruction.kind.limit() {
         text += &format!(" at {limit}");
     }
@@ -193,9 +196,11 @@ fn signal(reading: &Reading) -> Value {
     let instruction = &reading.instruction;
     let mut out = Map::new();
     let mut put = |name: &str, value: Value| out.insert(name.to_owned(), value);
-    put("action", action_word(instruction.action).into());
+    put("action", instruction.action.as_str().into());
     put("symbol", instruction.symbol.as_str().into());
-    put("order_type", instruction.kind.as_str().into());
+    if instruction.action != Action::Modify {
+        put("order_type", instruction.kind.as_str().into());
+    }
     if let Some(quantity) = instruction.quantity {
         put("quantity", quantity.to_string().into());
     }
@@ -244,14 +249,6 @@ fn signal(reading: &Reading) -> Value {
         put("position", word.into());
     }
     Value::Object(out)
-}
-
-const fn action_word(action: Action) -> &'static str {
-    match action {
-        Action::Buy => "buy",
-        Action::Sell => "sell",
-        Action::Close { .. } => "close",
-    }
 }
 
 fn level(level: Level) -> String {

@@ -30,11 +30,16 @@ pub(super) enum Wanted {
     },
 }
 
-/// The answer, and the order type that the action word itself carries.
+/// What a body asks for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
-    pub(super) wanted: Wanted,
-    pub(super) kind: Option<KindWord>,
+pub(super) enum Asked {
+    /// An order, and the order type that the action word itself carries.
+    Order(Wanted, Option<KindWord>),
+    /// Another stop or other targets for the position.
+    Levels {
+        /// Whether the stop is to be at the entry.
+        break_even: bool,
+    },
 }
 
 /// The words found so far.
@@ -43,6 +48,7 @@ struct Heard {
     opens: Vec<(Side, Option<Holding>)>,
     closes: Vec<Option<Holding>>,
     part: bool,
+    modifies: Option<bool>,
     kind: Option<KindWord>,
     nothing: bool,
     flat: bool,
@@ -61,8 +67,17 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Result<Asked, Refusal> {
         heard.closes.push(None);
         heard.flat = true;
     }
-    let asked = |wanted| Ok(Asked { wanted, kind: heard.kind });
+    let asked = |wanted| Ok(Asked::Order(wanted, heard.kind));
     let side = one_side(&heard, fields)?;
+    if let Some(break_even) = heard.modifies {
+        if side.is_some() || !heard.closes.is_empty() || heard.nothing {
+            return Err(conflict(
+                fields,
+                "one field asks to change a position's levels, another for something else",
+            ));
+        }
+        return Ok(Asked::Levels { break_even });
+    }
     if heard.nothing {
         return match (side, heard.closes.is_empty()) {
             (None, true) => Err(Refusal::body(RefusalCode::NoInstruction, "the action asks for no order")),
@@ -107,11 +122,15 @@ fn hear_words(fields: &mut Fields<'_>, heard: &mut Heard) -> Result<(), Refusal>
                 heard.part = true;
                 heard.closes.push(Some(holding));
             }
+            Verb::Modify { break_even } => {
+                heard.modifies = Some(break_even | heard.modifies.unwrap_or_default());
+            }
             Verb::Nothing => heard.nothing = true,
             Verb::Unsupported => return Err(bad(said)),
         }
     }
-    let silent = heard.opens.is_empty() && heard.closes.is_empty() && !heard.nothing;
+    let silent =
+        heard.opens.is_empty() && heard.closes.is_empty() && heard.modifies.is_none() && !heard.nothing;
     match unknown {
         // A word in a field that may hold anything counts only when nothing else says what to do.
         Some(said) if silent => Err(bad(said)),
@@ -241,7 +260,8 @@ fn flag(fields: &Fields<'_>, slot: Slot) -> Result<bool, Refusal> {
 fn bad(said: &Said) -> Refusal {
     let shown = said.value.scalar().map_or_else(|| said.value.shown(), quoted);
     let detail = format!(
-        "the action {shown} is not carried out here; use buy, sell, long, short, close, close_long or close_short"
+        "the action {shown} is not carried out here; use buy, sell, long, short, close, close_long, close_short or \
+         modify"
     );
     Refusal::field(RefusalCode::BadAction, &said.pointer, detail)
 }

@@ -8,7 +8,7 @@ use super::number;
 use super::refusal::{Refusal, RefusalCode};
 use super::slots::{self, Said, Slot};
 use super::value::Value;
-use super::words;
+use super::words::{self, Verb};
 
 /// Largest distance of a level from the entry that is believed: beyond it a digit is missing.
 const RATIO_MAX: u8 = 10;
@@ -25,14 +25,14 @@ pub(super) struct Levels {
     pub(super) targets: Vec<Level>,
 }
 
-/// Reads the levels that belong to an order of this side.
-pub(super) fn read(fields: &mut Fields<'_>, side: Side) -> Result<Levels, Refusal> {
+/// Reads the levels that belong to an order of this side, or to a position of either direction (`None`).
+pub(super) fn read(fields: &mut Fields<'_>, side: Option<Side>) -> Result<Levels, Refusal> {
     let mut stop: Option<(&Said, Level)> = None;
     let mut targets: Vec<(u8, &Said, Level)> = Vec::new();
     for said in fields.every() {
         if let Slot::Stop { side: own, percent } = said.slot
-            && own.is_none_or(|own| own == side)
-            && let Some(level) = level(said, percent, false)?
+            && own.is_none_or(|own| Some(own) == side)
+            && let Some(level) = stop_level(said, percent, side)?
         {
             match &stop {
                 Some((other, before)) if *before != level => return Err(fields::differ(said, other)),
@@ -40,7 +40,7 @@ pub(super) fn read(fields: &mut Fields<'_>, side: Side) -> Result<Levels, Refusa
             }
         }
         if let Slot::Target { rank, side: own, percent } = said.slot
-            && own.is_none_or(|own| own == side)
+            && own.is_none_or(|own| Some(own) == side)
         {
             for (rank, level) in target(said, rank, percent)? {
                 match targets.iter().find(|(other, _, _)| *other == rank) {
@@ -111,6 +111,14 @@ fn target(said: &Said, rank: u8, percent: bool) -> Result<Vec<(u8, Level)>, Refu
 
 fn part(said: &Said, key: &str, value: &Value) -> Said {
     Said { slot: said.slot, pointer: format!("{}/{key}", said.pointer), value: value.clone() }
+}
+
+/// Reads a stop, which for an open position may be its entry.
+fn stop_level(said: &Said, percent: bool, side: Option<Side>) -> Result<Option<Level>, Refusal> {
+    match said.value.scalar().map(words::verb) {
+        Some(Some((Verb::Modify { break_even: true }, _))) if side.is_none() => Ok(Some(Level::BreakEven)),
+        _ => level(said, percent, false),
+    }
 }
 
 /// Reads one level; nothing, `null`, `false` and zero mean not set.

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{LARGEST, Percent, Price, Quantity};
-use trade_actors::domain::signal::{Action, Holding, Instruction, OrderKind, Side};
+use trade_actors::domain::signal::{Action, Holding, Instruction, Level, OrderKind, Side};
 
 use super::ReceiptStep;
 use super::action::{self, Asked, Wanted};
@@ -15,7 +15,7 @@ use super::refusal::{Refusal, RefusalCode, quoted};
 use super::slots::{Said, Slot};
 use super::symbol::{self, SymbolFault};
 use super::value::Value;
-use super::words;
+use super::words::{self, KindWord};
 
 /// Reads the instruction, and the receipt of where each part came from.
 pub(super) fn read(said: &[Said]) -> Result<(Instruction, Vec<ReceiptStep>), Refusal> {
@@ -23,17 +23,30 @@ pub(super) fn read(said: &[Said]) -> Result<(Instruction, Vec<ReceiptStep>), Ref
     refuse_untradable(&fields)?;
     let asked = action::read(&mut fields)?;
     let symbol = read_symbol(&mut fields)?;
-    let size = read_size(&mut fields, asked.wanted)?;
-    let (kind, reference) = prices::read(&mut fields, asked.kind)?;
-    let levels = read_levels(&mut fields, asked, kind, reference)?;
-    let leverage = read_leverage(&mut fields)?;
-    note_wishes(&mut fields, matches!(asked.wanted, Wanted::Close { .. }));
-    let action = match asked.wanted {
+    let instruction = match asked {
+        Asked::Order(wanted, kind) => read_order(&mut fields, symbol, wanted, kind)?,
+        Asked::Levels { break_even } => read_change(&mut fields, symbol, break_even)?,
+    };
+    Ok((instruction, fields.receipt))
+}
+
+fn read_order(
+    fields: &mut Fields<'_>,
+    symbol: Symbol,
+    wanted: Wanted,
+    kind: Option<KindWord>,
+) -> Result<Instruction, Refusal> {
+    let size = read_size(fields, wanted)?;
+    let (kind, reference) = prices::read(fields, kind)?;
+    let levels = read_levels(fields, wanted, kind, reference)?;
+    let leverage = read_leverage(fields)?;
+    note_wishes(fields, matches!(wanted, Wanted::Close { .. }));
+    let action = match wanted {
         Wanted::Open { side: Side::Buy, .. } => Action::Buy,
         Wanted::Open { side: Side::Sell, .. } => Action::Sell,
         Wanted::Close { holding, .. } => Action::Close { fraction: size.fraction, holding },
     };
-    let instruction = Instruction {
+    Ok(Instruction {
         action,
         symbol,
         quantity: size.quantity,
@@ -42,8 +55,36 @@ pub(super) fn read(said: &[Said]) -> Result<(Instruction, Vec<ReceiptStep>), Ref
         stop_loss: levels.stop,
         take_profits: levels.targets,
         leverage,
-    };
-    Ok((instruction, fields.receipt))
+    })
+}
+
+/// Reads what an open position's levels are to be from now on. They count for all of it, so that a size beside them,
+/// such as the position's own, says nothing.
+fn read_change(fields: &mut Fields<'_>, symbol: Symbol, break_even: bool) -> Result<Instruction, Refusal> {
+    let levels = levels::read(fields, None)?;
+    let (reference, trail) = prices::seen(fields)?;
+    let mut stop = levels.stop;
+    for level in [break_even.then_some(Level::BreakEven), trail.map(Level::Trailing)].into_iter().flatten() {
+        if stop.is_some_and(|stop| stop != level) {
+            let detail = "the stop is to be in two places; send one of them";
+            return Err(Refusal::field(RefusalCode::ConflictingFields, "/stopLoss", detail));
+        }
+        stop = Some(level);
+    }
+    if stop.is_none() && levels.targets.is_empty() {
+        let detail = "neither a stop nor a target was found; send \"stopLoss\": 180 or \"breakeven\", or \"takeProfit\": 200";
+        return Err(Refusal::field(RefusalCode::MissingPrice, "/stopLoss", detail));
+    }
+    Ok(Instruction {
+        action: Action::Modify,
+        symbol,
+        quantity: None,
+        kind: OrderKind::Market,
+        reference,
+        stop_loss: stop,
+        take_profits: levels.targets,
+        leverage: None,
+    })
 }
 
 /// Refuses what no reading of the rest could make right.
@@ -222,16 +263,16 @@ fn refuse_amount(fields: &Fields<'_>) -> Result<(), Refusal> {
 
 fn read_levels(
     fields: &mut Fields<'_>,
-    asked: Asked,
+    wanted: Wanted,
     kind: OrderKind,
     reference: Option<Price>,
 ) -> Result<Levels, Refusal> {
-    let (side, position) = match asked.wanted {
+    let (side, position) = match wanted {
         Wanted::Open { side, position } => (side, position),
         // What is left of the position keeps its own levels: a closing order has none.
         Wanted::Close { .. } => return Ok(Levels::default()),
     };
-    let found = levels::read(fields, side)?;
+    let found = levels::read(fields, Some(side))?;
     let entry = kind.limit().or(kind.trigger()).or(reference);
     levels::check(&found, side, entry)?;
     if let (Some(entry), Some(reference)) = (entry, reference) {

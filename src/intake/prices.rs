@@ -76,6 +76,12 @@ pub(super) fn read(
     })
 }
 
+/// Reads the price that the sender saw and a trailing distance, where no order is asked for.
+pub(super) fn seen(fields: &mut Fields<'_>) -> Result<(Option<Price>, Option<Trail>), Refusal> {
+    let prices = prices(fields)?;
+    Ok((prices.price.or(prices.seen), prices.trail))
+}
+
 fn refuse(code: RefusalCode, pointer: &str, detail: &str) -> Refusal {
     Refusal::field(code, pointer, detail)
 }

@@ -22,6 +22,11 @@ pub(super) enum Verb {
         /// Which one.
         holding: Holding,
     },
+    /// Give the open position another stop or other targets.
+    Modify {
+        /// Whether the word itself names the stop: the entry price.
+        break_even: bool,
+    },
     /// Nothing.
     Nothing,
     /// Something that is understood but not carried out.
@@ -74,12 +79,15 @@ pub(super) fn verb(text: &str) -> Option<(Verb, Option<KindWord>)> {
         | "covershort" | "bearexit" => close(Some(Short)),
         "reducelong" => Verb::Reduce { holding: Long },
         "reduceshort" => Verb::Reduce { holding: Short },
+        "modify" | "modifystop" | "movestop" | "movestoploss" | "movesl" | "setstop" | "setsl"
+        | "updatestop" | "updatestoploss" | "updatesl" | "raisestop" | "lowerstop" | "trailstop"
+        | "updatetp" | "movetp" | "settp" => Verb::Modify { break_even: false },
+        "breakeven" | "be" | "movetobe" | "movetobreakeven" | "stoptobe" | "stoptobreakeven" | "sltobe"
+        | "setbreakeven" => Verb::Modify { break_even: true },
         "hold" | "none" | "wait" | "test" | "ping" | "heartbeat" | "neutral" | "nosignal" | "noaction"
         | "info" => Verb::Nothing,
-        "cancel" | "cancelall" | "cancelorder" | "cancelorders" | "modify" | "update" | "closeall"
-        | "exitall" | "flattenall" | "reverse" | "flip" | "add" | "cancellong" | "cancelshort" => {
-            Verb::Unsupported
-        }
+        "cancel" | "cancelall" | "cancelorder" | "cancelorders" | "update" | "closeall" | "exitall"
+        | "flattenall" | "reverse" | "flip" | "add" | "cancellong" | "cancelshort" => Verb::Unsupported,
         _ => return with_kind(&word),
     };
     Some((read, None))

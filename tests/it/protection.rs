@@ -173,6 +173,85 @@ async fn a_person_moves_the_stop_and_a_stop_on_the_wrong_side_is_refused() {
     until_flat(&api).await;
 }
 
+/// Sends a signal that changes a position's levels, and returns what the feed says became of it.
+async fn modified(api: &Api, body: &Value) -> Value {
+    let signal = api.signal(body).await.expect(202);
+    wait_for("the signal to be decided", || async {
+        let feed = api.all("/api/v1/signals").await;
+        let row = feed.into_iter().find(|row| row["id"] == signal["signal_id"])?;
+        (row["outcome"] != "pending").then_some(row)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_signal_moves_the_stop_and_the_targets_of_what_is_held() {
+    let app = guarded().await;
+    let api = app.owner();
+    set(&app, "TSLA", "250");
+    let early =
+        modified(&api, &json!({ "id": "0", "ticker": "TSLA", "action": "move_stop", "sl": 240 })).await;
+    assert_eq!(early["outcome"], "rejected");
+    assert_eq!(
+        early["reason"],
+        "No position in TSLA whose stop or targets could be changed. Nothing was changed."
+    );
+    bought(&api, "entry", 10).await;
+    let body = json!({ "id": "1", "ticker": "TSLA", "action": "move_stop", "stopLoss": 240 });
+    let moved = modified(&api, &body).await;
+    assert_eq!((&moved["outcome"], &moved["reason"]), (&"accepted".into(), &"stop 240".into()));
+    assert_eq!((&moved["action"], &moved["order_id"]), (&"modify".into(), &Value::Null));
+    until_protected(&api, &[("stop", "10", json!("240"), Value::Null)]).await;
+
+    set(&app, "TSLA", "260");
+    let body = json!({ "id": "2", "ticker": "TSLA", "action": "modify", "stopLoss": "breakeven",
+        "takeProfit": [270, 280] });
+    assert_eq!(modified(&api, &body).await["reason"], "stop 250; targets 270, 280");
+    until_protected(
+        &api,
+        &[("oco", "5", json!("250"), json!("270")), ("oco", "5", json!("250"), json!("280"))],
+    )
+    .await;
+    let behind = modified(&api, &json!({ "id": "3", "ticker": "TSLA", "action": "movesl", "sl": 265 })).await;
+    assert_eq!((&behind["outcome"], &behind["code"]), (&"rejected".into(), &"BAD_LEVEL".into()));
+    assert_eq!(
+        behind["reason"],
+        "TSLA cannot be changed so: the stop must be below the price, which is 260 now; nothing was changed."
+    );
+    // A repeat changes nothing, though the person has moved the stop meanwhile.
+    put(&api, "/api/v1/positions/TSLA", &json!({ "stop_loss": "255" })).await.expect(200);
+    let again = api.signal(&body).await.expect(200);
+    assert_eq!(again["status"], "duplicate");
+    let held = api.all("/api/v1/positions").await;
+    assert_eq!(held[0]["stop_loss"], "255");
+}
+
+/// Killed before and after the change of a stop is recorded: it is made once.
+#[tokio::test]
+async fn a_signal_that_moves_a_stop_is_carried_out_once_whatever_crashes() {
+    for place in ["execution.modify", "ledger.append", "ledger.appended", "execution.modified"] {
+        let setup = Setup::new().still_market().set("risk.stop_loss_pct", 2);
+        let mut server = setup.variable("TRADE_EXECUTOR_CRASH", format!("{place}:0:2")).start().await;
+        let api = server.owner();
+        let signal = api.signal(&order("r", "AAPL", "buy", "10")).await.expect(202);
+        api.settled(signal["signal_id"].as_str().unwrap(), "filled").await;
+        let body = json!({ "id": "m", "ticker": "AAPL", "action": "move_stop", "stopLoss": 190 });
+        drop(api.try_signal(&body).await);
+        wait_until(&format!("the crash at {place}"), || {
+            let crashed = server.has_crashed();
+            async move { crashed }
+        })
+        .await;
+        server.calm();
+        server.start_again().await;
+        let api = server.owner();
+        api.insist(&body).await;
+        until_protected(&api, &[("stop", "10", json!("190"), Value::Null)]).await;
+        server.stop().await;
+        assert_eq!(crate::support::log::count(&server.data, "SIGNAL_APPLIED"), 1, "{place}");
+    }
+}
+
 #[tokio::test]
 async fn a_trailing_stop_follows_the_price_up_and_never_down() {
     let app = guarded().await;

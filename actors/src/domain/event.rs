@@ -1,5 +1,7 @@
 //! All that can happen. An event is the payload of a record; projections and actors follow from events alone.
 
+mod naming;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -199,6 +201,15 @@ pub enum Event {
         protection: Option<Protection>,
         /// Why.
         reason: String,
+    },
+    /// A signal changed what exists instead of becoming an order.
+    SignalApplied {
+        /// Which.
+        signal: SignalId,
+        /// For the position in.
+        symbol: Symbol,
+        /// What protects the position now, in words.
+        detail: String,
     },
     /// A position has no working stop, and nobody watches its price.
     PositionUnprotected {
@@ -407,111 +418,6 @@ pub struct Committed {
 }
 
 impl Event {
-    /// Returns the record's action (FR-052, FR-053 and the engine's own).
-    #[must_use]
-    pub const fn action(&self) -> &'static str {
-        match self {
-            Self::EngineStarted { .. } => "ENGINE_STARTED",
-            Self::EngineStopped => "ENGINE_STOPPED",
-            Self::UserCreated { .. } => "USER_CREATED",
-            Self::UserSuspended { .. } => "USER_SUSPENDED",
-            Self::UserResumed => "USER_RESUMED",
-            Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
-            Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
-            Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
-            Self::LimitsChanged { .. } => "LIMITS_CHANGED",
-            Self::SourceLimitsChanged { .. } => "SOURCE_LIMITS_CHANGED",
-            Self::SourceCreated { .. } => "SOURCE_CREATED",
-            Self::SourceRotated { .. } => "SOURCE_ROTATED",
-            Self::SourceFollowed { .. } => "SOURCE_FOLLOWED",
-            Self::SourceUnfollowed { .. } => "SOURCE_UNFOLLOWED",
-            Self::SignalReceived { .. } => "SIGNAL_RECEIVED",
-            Self::SignalRepeated { .. } => "SIGNAL_REPEATED",
-            Self::SignalRefused { .. } => "SIGNAL_REFUSED",
-            Self::OrderCreated { .. } => "ORDER_CREATED",
-            Self::OrderDenied { .. } => "ORDER_DENIED",
-            Self::OrderMoved { step, .. } => match step {
-                OrderStep::Accepted { .. } => "ORDER_SUBMITTED",
-                OrderStep::Filled { .. } => "TRADE_EXECUTED",
-                OrderStep::Rejected { .. } => "ORDER_REJECTED",
-                OrderStep::CancelRequested { .. } => "ORDER_CANCEL_REQUESTED",
-                OrderStep::Canceled { .. } => "ORDER_CANCELLED",
-                OrderStep::Expired { .. } => "ORDER_EXPIRED",
-                OrderStep::Queued { .. } => "ORDER_QUEUED",
-                OrderStep::Released => "ORDER_RELEASED",
-                OrderStep::Amended { .. } => "ORDER_AMENDED",
-                OrderStep::Retried { .. } => "ORDER_RETRIED",
-                OrderStep::OutcomeLost { .. } => "ORDER_UNKNOWN",
-                OrderStep::Failed { .. } => "ORDER_FAILED",
-            },
-            Self::PositionChanged { position, opened, .. } => {
-                if *opened {
-                    "POSITION_OPENED"
-                } else if position.net.is_flat() {
-                    "POSITION_CLOSED"
-                } else {
-                    "POSITION_MODIFIED"
-                }
-            }
-            Self::BalanceSeen { .. } => "BALANCE_SEEN",
-            Self::ProtectionChanged { .. } => "PROTECTION_CHANGED",
-            Self::PositionUnprotected { .. } => "POSITION_UNPROTECTED",
-            Self::DriftFound { .. } => "DRIFT_FOUND",
-            Self::CashMoved { .. } => "CASH_MOVED",
-            Self::TradingHalted { .. } => "TRADING_HALTED",
-            Self::TradingResumed { .. } => "TRADING_RESUMED",
-            Self::LoginSucceeded { .. } => "LOGIN_SUCCESS",
-            Self::LoginFailed { .. } => "LOGIN_FAILED",
-            Self::TokenCreated { .. } => "TOKEN_CREATED",
-            Self::TokenRevoked { .. } => "TOKEN_REVOKED",
-            Self::PaperOpened { .. } => "PAPER_ACCOUNT_OPENED",
-            Self::PaperBooked { .. } => "PAPER_ORDER_BOOKED",
-            Self::PaperMoved { .. } => "PAPER_ORDER_MOVED",
-        }
-    }
-
-    /// Returns the kind and id of the thing it happened to.
-    #[must_use]
-    pub fn resource(&self) -> (&'static str, Option<String>) {
-        match self {
-            Self::EngineStarted { .. } | Self::EngineStopped => ("Engine", None),
-            Self::UserCreated { .. } | Self::UserSuspended { .. } | Self::UserResumed => ("User", None),
-            Self::ConnectionAdded { connection } => ("BrokerConnection", Some(connection.id.to_string())),
-            Self::ConnectionRemoved { connection } | Self::DefaultConnectionSet { connection } => {
-                ("BrokerConnection", Some(connection.to_string()))
-            }
-            Self::LimitsChanged { .. } => ("Limits", None),
-            Self::SourceLimitsChanged { source, .. } => ("Limits", Some(source.to_string())),
-            Self::SourceCreated { source, .. }
-            | Self::SourceRotated { source, .. }
-            | Self::SourceFollowed { source }
-            | Self::SourceUnfollowed { source } => ("Source", Some(source.to_string())),
-            Self::SignalReceived { signal, .. } => ("Signal", Some(signal.id.to_string())),
-            Self::SignalRepeated { signal, .. } => ("Signal", Some(signal.to_string())),
-            Self::SignalRefused { source, .. } => ("Source", Some(source.to_string())),
-            Self::OrderCreated { ticket, .. } | Self::OrderDenied { ticket, .. } => {
-                ("Trade", Some(ticket.id.to_string()))
-            }
-            Self::OrderMoved { order, .. } => ("Trade", Some(order.to_string())),
-            Self::PositionChanged { position, .. } | Self::DriftFound { position, .. } => {
-                ("Position", Some(position.symbol.to_string()))
-            }
-            Self::ProtectionChanged { symbol, .. } | Self::PositionUnprotected { symbol, .. } => {
-                ("Position", Some(symbol.to_string()))
-            }
-            Self::BalanceSeen { connection, .. } | Self::CashMoved { connection, .. } => {
-                ("BrokerConnection", Some(connection.to_string()))
-            }
-            Self::TradingHalted { .. } | Self::TradingResumed { .. } => ("Trading", None),
-            Self::LoginSucceeded { .. } | Self::LoginFailed { .. } => ("Session", None),
-            Self::TokenCreated { token, .. } | Self::TokenRevoked { token } => ("Token", Some(token.clone())),
-            Self::PaperOpened { connection, .. } => ("PaperAccount", Some(connection.to_string())),
-            Self::PaperBooked { order, .. } | Self::PaperMoved { order, .. } => {
-                ("PaperOrder", Some(order.to_string()))
-            }
-        }
-    }
-
     /// Returns whether it changes a source, or who follows it.
     pub(crate) const fn concerns_sources(&self) -> bool {
         matches!(
@@ -521,59 +427,6 @@ impl Event {
                 | Self::SourceFollowed { .. }
                 | Self::SourceUnfollowed { .. }
         )
-    }
-
-    /// Returns why it is a failure, when it is one.
-    fn failure(&self) -> Option<String> {
-        match self {
-            Self::SignalRefused { message, .. } => Some(message.clone()),
-            Self::OrderDenied { denial, .. } => Some(denial.message.clone()),
-            Self::UserSuspended { reason } | Self::PositionUnprotected { reason, .. } => Some(reason.clone()),
-            Self::LoginFailed { .. } => Some("login failed".to_owned()),
-            Self::OrderMoved { step, .. } => match step {
-                OrderStep::Rejected { reason, .. }
-                | OrderStep::Expired { reason }
-                | OrderStep::OutcomeLost { reason }
-                | OrderStep::Failed { reason } => Some(reason.clone()),
-                OrderStep::Accepted { .. }
-                | OrderStep::Filled { .. }
-                | OrderStep::Queued { .. }
-                | OrderStep::Released
-                | OrderStep::Amended { .. }
-                | OrderStep::Retried { .. }
-                | OrderStep::CancelRequested { .. }
-                | OrderStep::Canceled { .. } => None,
-            },
-            Self::EngineStarted { .. }
-            | Self::EngineStopped
-            | Self::UserCreated { .. }
-            | Self::UserResumed
-            | Self::ConnectionAdded { .. }
-            | Self::ConnectionRemoved { .. }
-            | Self::DefaultConnectionSet { .. }
-            | Self::LimitsChanged { .. }
-            | Self::SourceLimitsChanged { .. }
-            | Self::SourceCreated { .. }
-            | Self::SourceRotated { .. }
-            | Self::SourceFollowed { .. }
-            | Self::SourceUnfollowed { .. }
-            | Self::SignalReceived { .. }
-            | Self::SignalRepeated { .. }
-            | Self::OrderCreated { .. }
-            | Self::PositionChanged { .. }
-            | Self::BalanceSeen { .. }
-            | Self::ProtectionChanged { .. }
-            | Self::DriftFound { .. }
-            | Self::CashMoved { .. }
-            | Self::TradingHalted { .. }
-            | Self::TradingResumed { .. }
-            | Self::LoginSucceeded { .. }
-            | Self::TokenCreated { .. }
-            | Self::TokenRevoked { .. }
-            | Self::PaperOpened { .. }
-            | Self::PaperBooked { .. }
-            | Self::PaperMoved { .. } => None,
-        }
     }
 
     /// Returns the event as canonical JSON (RFC 8785).

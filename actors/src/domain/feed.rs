@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClientOrderId, SignalId, SourceId, UserId};
+use super::order::{Order, OrderStatus};
 use super::signal::{Instruction, Origin, Signal};
 
 /// A row of a user's feed.
@@ -42,9 +43,14 @@ pub enum Outcome {
         /// The order.
         order: ClientOrderId,
     },
-    /// It was read and denied.
+    /// It changed what protects a position.
+    Applied {
+        /// What protects the position now, in words.
+        detail: String,
+    },
+    /// It was read, and denied by a rule or ended undone at the broker.
     Rejected {
-        /// The denied order.
+        /// The order.
         order: ClientOrderId,
         /// Stable code.
         code: String,
@@ -58,6 +64,29 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+}
+
+impl Outcome {
+    /// Returns what became of a signal whose order stands as `order` does: one that ended without any fill for another
+    /// reason than a cancel came to nothing.
+    #[must_use]
+    pub fn of(order: &Order) -> Self {
+        let id = order.ticket.id;
+        let ended =
+            matches!(order.status, OrderStatus::Rejected | OrderStatus::Expired | OrderStatus::Failed);
+        match (&order.code, &order.reason) {
+            (Some(code), Some(reason)) if ended && order.cum_qty.is_zero() => {
+                Self::Rejected { order: id, code: code.clone(), reason: reason.clone() }
+            }
+            _ => Self::Accepted { order: id },
+        }
+    }
+
+    /// Returns whether nothing was or will be traded.
+    #[must_use]
+    pub const fn is_negative(&self) -> bool {
+        matches!(self, Self::Rejected { .. } | Self::Refused { .. })
+    }
 }
 
 /// A signal and how far its followers are decided.

@@ -31,7 +31,7 @@ impl Intent {
             Action::Buy => Side::Buy,
             Action::Sell => Side::Sell,
             Action::Close { .. } if seen.position.is_short() => Side::Buy,
-            Action::Close { .. } => Side::Sell,
+            Action::Close { .. } | Action::Modify => Side::Sell,
         };
         let ticket = Ticket {
             id: ClientOrderId::derive(user, seen.connection.id, signal.id, 0),
@@ -103,6 +103,8 @@ impl Intent {
                 self.ticket.quantity = closing(signal, seen, &instrument, fraction, holding)?;
                 self.ticket.reduces = true;
             }
+            // It orders nothing, and so is never sized.
+            Action::Modify => {}
             Action::Buy | Action::Sell => {
                 if signal.instruction.quantity.is_none() {
                     let (Some(price), Some(balance)) = (price, seen.balance) else { return Ok(self) };

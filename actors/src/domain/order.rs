@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{BrokerOrderId, ClientOrderId, ConnectionId, ExecutionId, SignalId, UserId};
 use super::instrument::Symbol;
 use super::money::{Money, Net, Price, Quantity};
+use super::report::RefusalCode;
 use super::risk::{Decision, Denial};
 use super::signal::{Level, OrderKind, Origin, Side};
 use super::stages::Stages;
@@ -524,12 +525,18 @@ impl Order {
                 self.code = Some(code.clone());
                 self.reason = Some(reason.clone());
             }
+            OrderStep::Expired { reason } => {
+                self.code = Some("ORDER_EXPIRED".to_owned());
+                self.reason = Some(reason.clone());
+            }
+            OrderStep::Failed { reason } => {
+                self.code = Some(RefusalCode::BrokerUnavailable.as_str().to_owned());
+                self.reason = Some(reason.clone());
+            }
             OrderStep::CancelRequested { reason }
             | OrderStep::Canceled { reason }
-            | OrderStep::Expired { reason }
             | OrderStep::OutcomeLost { reason }
-            | OrderStep::Retried { reason, .. }
-            | OrderStep::Failed { reason } => self.reason = Some(reason.clone()),
+            | OrderStep::Retried { reason, .. } => self.reason = Some(reason.clone()),
         }
         Ok(())
     }

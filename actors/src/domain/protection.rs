@@ -3,6 +3,7 @@
 //! [`Protection`] is the plan, kept in the log. [`converge`] compares it with the orders that are out and says what to
 //! do next; it is asked again after every event, so that it needs no memory and a crash costs nothing.
 
+mod change;
 mod converge;
 mod entry;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use change::{Held, ProtectionChange, Unfit};
 pub use converge::{Exit, Move, View, converge, covered, live};
 pub use entry::{after_fill, level};
 
@@ -67,6 +69,23 @@ pub enum Reached {
     Stop,
     /// The target of that number.
     Target(u8),
+}
+
+impl std::fmt::Display for Protection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.stop, self.trail) {
+            (Some(stop), None) => write!(f, "stop {stop}")?,
+            (Some(stop), Some(_)) => write!(f, "trailing stop, now {stop}")?,
+            (None, Some(_)) => f.write_str("trailing stop")?,
+            (None, None) => f.write_str("no stop")?,
+        }
+        let mut before = "; targets ";
+        for target in &self.targets {
+            write!(f, "{before}{}", target.price)?;
+            before = ", ";
+        }
+        Ok(())
+    }
 }
 
 impl Protection {

@@ -195,7 +195,8 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         }
         Event::OrderMoved { step, .. } => {
             let (kind, fill) = trade_kind(step, order.map(|order| order.status));
-            trade(kind, fill).into_iter().collect()
+            let became = row.and_then(|row| signal(row.outcome.is_negative()));
+            trade(kind, fill).into_iter().chain(became).collect()
         }
         Event::PositionChanged { position, realized, opened } => {
             let kind = if *opened {
@@ -241,7 +242,9 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         Event::BalanceSeen { connection, balance } => {
             vec![Body::Balance { connection: *connection, balance: *balance }]
         }
-        Event::SignalReceived { .. } | Event::SignalRepeated { .. } => signal(false).into_iter().collect(),
+        Event::SignalReceived { .. } | Event::SignalRepeated { .. } | Event::SignalApplied { .. } => {
+            signal(false).into_iter().collect()
+        }
         Event::SignalRefused { .. } => signal(true).into_iter().collect(),
         Event::TradingHalted { scope, by, reason, cause, until } => {
             let alarm = (*cause != HaltCause::Person).then(|| {

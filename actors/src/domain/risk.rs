@@ -239,6 +239,15 @@ impl Denial {
         Self { code, message: message.into() }
     }
 
+    /// Words the denial to a user whose trading the engine has suspended for `reason`.
+    #[must_use]
+    pub fn suspended(reason: &str) -> Self {
+        let message = format!(
+            "Trading for this account is suspended: {reason}. Nothing was sent. Ask the operator to resume it."
+        );
+        Self::new(DenialCode::Suspended, message)
+    }
+
     /// Returns whether it was losses that denied it.
     #[must_use]
     pub fn is_for_losses(&self) -> bool {
@@ -294,6 +303,8 @@ denial_codes! {
     NoPosition = "NO_POSITION",
     /// The order is below the venue's minimum.
     BelowMinimum = "BELOW_MINIMUM",
+    /// A stop or a target that is not possible for the position.
+    BadLevel = "BAD_LEVEL",
     /// What was asked for is not supported yet.
     Unsupported = "UNSUPPORTED",
     /// It contradicts a signal of a moment ago.

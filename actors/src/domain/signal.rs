@@ -53,6 +53,21 @@ pub enum Action {
         /// The direction the source believes it holds; a different one is refused.
         holding: Option<Holding>,
     },
+    /// Give the open position in the symbol the instruction's stop or targets.
+    Modify,
+}
+
+impl Action {
+    /// Returns the word the API uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+            Self::Close { .. } => "close",
+            Self::Modify => "modify",
+        }
+    }
 }
 
 /// The direction of a position.

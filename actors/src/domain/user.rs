@@ -1,5 +1,7 @@
 //! One user's state, folded from events: what Risk, Execution and Portfolio start from.
 
+mod working;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -9,13 +11,14 @@ use super::account::PAPER;
 use super::event::{Event, HaltCause, Scope};
 use super::ids::{ClientOrderId, ConnectionId, SourceId, UserId};
 use super::instrument::Symbol;
-use super::money::{Money, Net, Price, Quantity};
-use super::order::{Mode, OrderStep, Purpose, Ticket};
+use super::money::{Money, Price};
+use super::order::{Mode, Purpose};
 use super::portfolio::{Balance, Summary, summarize};
 use super::position::Position;
 use super::protection::{Protected, Protection};
 use super::risk::day::{Standing, day_of};
-use super::risk::{Decision, Limits, SourceLimits};
+use super::risk::{Limits, SourceLimits};
+pub use working::Working;
 
 /// What a person may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,45 +124,6 @@ impl Trading {
             Self::Active => None,
             Self::Halted { until, .. } => *until,
         }
-    }
-}
-
-/// What a working order may still do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Working {
-    /// At which account.
-    pub connection: ConnectionId,
-    /// In what.
-    pub symbol: Symbol,
-    /// Change of position still to come.
-    pub leaves: Net,
-    /// Price at which the rest is reserved.
-    pub price: Price,
-    /// Whether it may only reduce a position.
-    pub reduces: bool,
-    /// What it is for.
-    #[serde(default)]
-    pub purpose: Purpose,
-}
-
-impl Working {
-    /// Returns what a new order may still do.
-    #[must_use]
-    pub fn of(ticket: &Ticket, decision: &Decision) -> Option<Self> {
-        Some(Self {
-            connection: ticket.connection,
-            symbol: ticket.symbol,
-            leaves: ticket.signed(ticket.quantity),
-            price: decision.price?,
-            reduces: ticket.reduces,
-            purpose: ticket.purpose,
-        })
-    }
-
-    /// Returns the buying power it holds back.
-    #[must_use]
-    pub fn reserved(&self) -> Money {
-        if self.reduces { Money::ZERO } else { self.price.notional(self.leaves.size()) }
     }
 }
 
@@ -274,6 +238,13 @@ impl UserState {
     #[must_use]
     pub fn position(&self, connection: ConnectionId, symbol: Symbol) -> Option<&Position> {
         self.positions.iter().find(|held| held.connection == connection && held.symbol == symbol)
+    }
+
+    /// Returns where the user holds a symbol: at the default account, else wherever it is.
+    #[must_use]
+    pub fn held(&self, symbol: Symbol) -> Option<&Position> {
+        let default = self.default_connection().and_then(|known| self.position(known.id, symbol));
+        default.or_else(|| self.positions.iter().find(|held| held.symbol == symbol))
     }
 
     /// Returns whether nothing is open, and no halt is to be ended, so that no actor is needed.
@@ -395,6 +366,7 @@ impl UserState {
             Event::OrderMoved { order, step, .. } => self.step(*order, step),
             Event::PositionChanged { position, realized, .. } => {
                 self.realized = Some(self.realized() + *realized);
+                self.pay(position, *realized);
                 self.hold(position);
             }
             Event::DriftFound { ours, position, price } => {
@@ -431,6 +403,7 @@ impl UserState {
             | Event::SignalRefused { .. }
             | Event::OrderDenied { .. }
             | Event::PositionUnprotected { .. }
+            | Event::SignalApplied { .. }
             | Event::TradingHalted { .. }
             | Event::TradingResumed { .. }
             | Event::LoginSucceeded { .. }
@@ -533,67 +506,20 @@ impl UserState {
         }
     }
 
+    /// Moves cash by what a fill cost or brought, until the broker tells the balance itself: what is not profit is the
+    /// change of what the position cost. The order is not asked: a fill may come when it has ended already.
+    fn pay(&mut self, position: &Position, realized: Money) {
+        let before =
+            self.position(position.connection, position.symbol).map_or(Money::ZERO, |held| held.cost);
+        if let Some(balance) = self.balances.get_mut(&position.connection) {
+            balance.cash += realized - (position.cost - before);
+            let grown = Money::new(position.cost.get().abs() - before.get().abs());
+            balance.buying_power -= grown.max(Money::ZERO);
+        }
+    }
+
     fn care(&mut self, connection: ConnectionId, symbol: Symbol, protection: Option<Protection>) {
         self.protections.retain(|cared| cared.connection != connection || cared.symbol != symbol);
         self.protections.extend(protection.map(|protection| Protected { connection, symbol, protection }));
     }
-
-    fn step(&mut self, order: ClientOrderId, step: &OrderStep) {
-        match step {
-            OrderStep::Amended { quantity, kind, .. } => {
-                let Some(working) = self.working.get_mut(&order) else { return };
-                working.leaves = signed_like(working.leaves, *quantity);
-                working.price = kind.limit().or(kind.trigger()).unwrap_or(working.price);
-            }
-            OrderStep::Filled { fill } => {
-                let Some(working) = self.working.get_mut(&order) else { return };
-                let (connection, symbol) = (working.connection, working.symbol);
-                // Until the broker tells the balance itself.
-                if let Some(balance) = self.balances.get_mut(&connection) {
-                    let cost = fill.price.notional(fill.quantity);
-                    balance.cash -= fill.fee;
-                    if working.leaves.is_short() {
-                        balance.cash += cost;
-                    } else {
-                        balance.cash -= cost;
-                    }
-                    if !working.reduces {
-                        balance.buying_power -= cost;
-                    }
-                }
-                if let Some(target) = working.purpose.target()
-                    && let Some(cared) = self
-                        .protections
-                        .iter_mut()
-                        .find(|cared| cared.connection == connection && cared.symbol == symbol)
-                    && let Some(target) = cared.protection.targets.get_mut(usize::from(target))
-                {
-                    target.done += fill.quantity;
-                }
-                let left = working.leaves.size().less(fill.quantity);
-                if left.is_zero() {
-                    self.working.remove(&order);
-                } else {
-                    working.leaves = signed_like(working.leaves, left);
-                }
-            }
-            OrderStep::Rejected { .. }
-            | OrderStep::Canceled { .. }
-            | OrderStep::Expired { .. }
-            | OrderStep::Failed { .. } => {
-                self.working.remove(&order);
-            }
-            OrderStep::Accepted { .. }
-            | OrderStep::Queued { .. }
-            | OrderStep::Released
-            | OrderStep::Retried { .. }
-            | OrderStep::CancelRequested { .. }
-            | OrderStep::OutcomeLost { .. } => {}
-        }
-    }
-}
-
-/// Returns `size` in the direction of `sign`.
-fn signed_like(sign: Net, size: Quantity) -> Net {
-    if sign.is_short() { Net::new(-size.get()) } else { Net::new(size.get()) }
 }

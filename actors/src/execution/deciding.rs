@@ -30,8 +30,9 @@ impl ExecutionState {
             Err((denial, intent)) => (*intent, Some(denial)),
         };
         let id = intent.ticket.id;
-        if self.book.knows(id) || (again && self.lines.shared.views.order(id)?.is_some()) {
-            self.settle(arrival, Ok(self.lines.shared.views.progress().committed()));
+        let views = &self.lines.shared.views;
+        if self.book.knows(id) || (again && views.is_decided(arrival.signal.id, self.lines.id)?) {
+            self.settle(arrival, Ok(views.progress().committed()));
             return Ok(());
         }
         let stages = Stages { received: Some(arrival.received), decided: Some(decided), ..Stages::default() };

@@ -78,28 +78,22 @@ impl ExecutionState {
         let Some(queued) = order.queued.filter(|_| !self.watch.rechecking.contains(&id)) else {
             return Ok(());
         };
-        let due = until.is_none_or(|until| until <= now);
         match queued.cause {
             QueueCause::Room => Ok(()),
-            QueueCause::Merging if due => self.merge(id).await,
-            QueueCause::MarketClosed | QueueCause::MarketHalted if due => {
-                match self.status(order, now).map(|status| (status, for_market(&order.ticket, status))) {
-                    None => Ok(()),
-                    Some((_, None)) => {
-                        self.recheck(id);
-                        Ok(())
+            QueueCause::Merging if until.is_none_or(|until| until <= now) => self.merge(id).await,
+            QueueCause::Merging => Ok(()),
+            // Not only when it is due: the hours known when it was queued may have been a calendar's guess.
+            QueueCause::MarketClosed | QueueCause::MarketHalted => {
+                let Some(status) = self.status(order, now) else { return Ok(()) };
+                match for_market(&order.ticket, status) {
+                    None => self.recheck(id),
+                    Some(wait) if wait.cause != queued.cause || wait.until != queued.until => {
+                        return self.record(vec![moved(id, wait.into())]).await;
                     }
-                    Some((status, Some(wait))) => {
-                        // Still closed: a day without a session that no calendar knew, or a halt at the opening.
-                        let later = wait.cause != queued.cause || wait.until != queued.until;
-                        if later && status != MarketStatus::Open {
-                            self.record(vec![moved(id, wait.into())]).await?;
-                        }
-                        Ok(())
-                    }
+                    Some(_) => {}
                 }
+                Ok(())
             }
-            QueueCause::Merging | QueueCause::MarketClosed | QueueCause::MarketHalted => Ok(()),
         }
     }
 

@@ -113,7 +113,7 @@ impl Projection {
         self.applied = *seq;
         self.fold_shared(committed)?;
         let order = self.fold_order(committed)?;
-        let row = self.fold_feed(committed)?;
+        let row = self.fold_feed(committed, order.as_deref())?;
         let Some(user) = *user else { return Ok(()) };
         if let Event::UserCreated { name, role, limits } = event {
             let state = UserState::new(user, name.clone(), *role, limits.clone(), committed.at);
@@ -245,6 +245,7 @@ impl Projection {
             | Event::ProtectionChanged { .. }
             | Event::DriftFound { .. }
             | Event::PositionUnprotected { .. }
+            | Event::SignalApplied { .. }
             | Event::CashMoved { .. }
             | Event::LimitsChanged { .. }
             | Event::SignalReceived { .. }
@@ -342,7 +343,11 @@ impl Projection {
 
     /// Folds what concerns a delivery and returns the feed's row as it is then.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no delivery")]
-    fn fold_feed(&mut self, committed: &Committed) -> Result<Option<Arc<FeedRow>>, StoreError> {
+    fn fold_feed(
+        &mut self,
+        committed: &Committed,
+        order: Option<&Order>,
+    ) -> Result<Option<Arc<FeedRow>>, StoreError> {
         let Committed { seq, at, user, event } = committed;
         let event = &**event;
         let Some(user) = *user else { return Ok(None) };
@@ -381,42 +386,66 @@ impl Projection {
                 };
                 Ok(Some(self.put_feed(user, *seq, row)))
             }
-            Event::OrderCreated { ticket, .. } => {
-                self.decided(ticket, user, *seq, Outcome::Accepted { order: ticket.id })
+            Event::OrderCreated { .. } | Event::OrderDenied { .. } => {
+                order.map_or(Ok(None), |order| self.decided(order, user, *seq))
             }
-            Event::OrderDenied { ticket, denial, .. } => {
-                let outcome = Outcome::Rejected {
-                    order: ticket.id,
-                    code: denial.code.as_str().to_owned(),
-                    reason: denial.message.clone(),
-                };
-                self.decided(ticket, user, *seq, outcome)
+            Event::OrderMoved { .. } => order.map_or(Ok(None), |order| self.ended(order, user)),
+            Event::SignalApplied { signal, detail, .. } => {
+                self.became(*signal, user, *seq, Outcome::Applied { detail: detail.clone() })
             }
             _ => Ok(None),
         }
     }
 
-    fn decided(
+    fn decided(&mut self, order: &Order, user: UserId, seq: u64) -> Result<Option<Arc<FeedRow>>, StoreError> {
+        // A stop, a target or an exit follows from a position: it is not what became of the signal that opened it.
+        if order.ticket.purpose != Purpose::Signal {
+            return Ok(None);
+        }
+        self.became(order.ticket.signal, user, seq, Outcome::of(order))
+    }
+
+    /// Counts a follower's decision on a signal, and puts it into their feed.
+    fn became(
         &mut self,
-        ticket: &Ticket,
+        signal: SignalId,
         user: UserId,
         seq: u64,
         outcome: Outcome,
     ) -> Result<Option<Arc<FeedRow>>, StoreError> {
-        // A stop, a target or an exit follows from a position: it is not what became of the signal that opened it.
-        if ticket.purpose != Purpose::Signal {
-            return Ok(None);
-        }
-        let Some(entry) = self.signal(ticket.signal)? else { return Ok(None) };
+        let Some(entry) = self.signal(signal)? else { return Ok(None) };
         entry.decided += 1;
         let entry = entry.clone();
         if entry.decided >= entry.recipients {
-            self.undecided.insert(ticket.signal, false);
+            self.undecided.insert(signal, false);
+        }
+        if entry.recipients > 1 {
+            self.rows.push((pair(b"y/", signal.uuid(), user.uuid()), Some(Cell::Stored(Vec::new()))));
         }
         if entry.owner == user {
             return self.update_feed(user, entry.seq, |row| row.outcome = outcome);
         }
         Ok(Some(self.put_feed(user, seq, feed_row(&entry, seq, outcome))))
+    }
+
+    /// Says what became of a signal in the end, where that is another thing than was said when it was decided.
+    fn ended(&mut self, order: &Order, user: UserId) -> Result<Option<Arc<FeedRow>>, StoreError> {
+        let ticket = &order.ticket;
+        if ticket.purpose != Purpose::Signal || !order.status.is_final() {
+            return Ok(None);
+        }
+        let Some(entry) = self.signal(ticket.signal)? else { return Ok(None) };
+        // A follower's row is where their decision is, which is the order's first record.
+        let decided = order.history.first().map(|line| line.seq);
+        let place = if entry.owner == user { Some(entry.seq) } else { decided };
+        let Some(place) = place else { return Ok(None) };
+        let outcome = Outcome::of(order);
+        let mut changed = false;
+        let row = self.update_feed(user, place, |row| {
+            changed = row.outcome != outcome;
+            row.outcome = outcome;
+        })?;
+        Ok(row.filter(|_| changed))
     }
 
     fn put_feed(&mut self, user: UserId, seq: u64, row: FeedRow) -> Arc<FeedRow> {

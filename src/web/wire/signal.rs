@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use trade_actors::domain::feed::{FeedRow, Outcome};
-use trade_actors::domain::signal::Action;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -24,17 +23,18 @@ pub(crate) struct Signal<'a> {
     pub(crate) received_at: DateTime<Utc>,
     /// In what; null when it could not be read.
     pub(crate) symbol: Option<&'a str>,
-    /// `buy`, `sell` or `close`.
+    /// `buy`, `sell`, `close` or `modify` (the stop or the targets of a position).
     pub(crate) action: Option<&'static str>,
     /// How much; null when the risk settings size the order.
     pub(crate) quantity: Option<Decimal>,
     /// How.
     pub(crate) order_type: Option<&'static str>,
-    /// `pending`, `accepted`, `rejected` (denied by a rule) or `refused` (not understood).
+    /// `pending`, `accepted`, `rejected` (denied by a rule, or ended undone at the broker) or `refused`
+    /// (not understood).
     pub(crate) outcome: &'static str,
     /// Stable code of a refusal.
     pub(crate) code: Option<&'a str>,
-    /// Why it was refused.
+    /// Why it was refused; of one that changed a position's stop or targets, what they are now.
     pub(crate) reason: Option<&'a str>,
     /// The order it became.
     pub(crate) order_id: Option<Uuid>,
@@ -51,6 +51,7 @@ impl<'a> Signal<'a> {
     pub(crate) fn of(row: &'a FeedRow) -> Self {
         let (outcome, code, reason, order) = match &row.outcome {
             Outcome::Pending => ("pending", None, None, None),
+            Outcome::Applied { detail } => ("accepted", None, Some(detail.as_str()), None),
             Outcome::Accepted { order } => ("accepted", None, None, Some(order.uuid())),
             Outcome::Rejected { order, code, reason } => {
                 ("rejected", Some(code.as_str()), Some(reason.as_str()), Some(order.uuid()))
@@ -66,7 +67,7 @@ impl<'a> Signal<'a> {
             origin: row.origin.as_str(),
             received_at: moment(row.received_at),
             symbol: said.map(|said| said.symbol.as_str()),
-            action: said.map(|said| action(&said.action)),
+            action: said.map(|said| said.action.as_str()),
             quantity: said.and_then(|said| said.quantity).map(|quantity| quantity.get().normalize()),
             order_type: said.map(|said| said.kind.as_str()),
             outcome,
@@ -85,18 +86,10 @@ impl<'a> Signal<'a> {
     }
 }
 
-const fn action(action: &Action) -> &'static str {
-    match action {
-        Action::Buy => "buy",
-        Action::Sell => "sell",
-        Action::Close { .. } => "close",
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use trade_actors::domain::ids::{ClientOrderId, SignalId, SourceId};
-    use trade_actors::domain::signal::{Instruction, OrderKind, Origin};
+    use trade_actors::domain::signal::{Action, Instruction, OrderKind, Origin};
 
     use super::super::trade::tests::{at, quantity};
     use super::*;

@@ -281,10 +281,12 @@ impl Sides {
                 wrong.push(format!("user {}: {} is not in the feed", told.user, told.signal));
                 continue;
             };
-            let denied = self.of(&told.signal).any(|(_, order)| order.denied);
+            let came_to_nothing = self.of(&told.signal).any(|(_, order)| {
+                matches!(order.status, S::Rejected | S::Expired | S::Failed) && order.filled.is_zero()
+            });
             let fits = match row.outcome.as_str() {
-                "accepted" => !denied,
-                "rejected" => denied && !row.reason.trim().is_empty(),
+                "accepted" => !came_to_nothing,
+                "rejected" => came_to_nothing && !row.reason.trim().is_empty(),
                 _ => false,
             };
             if !fits {

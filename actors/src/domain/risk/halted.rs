@@ -10,12 +10,7 @@ use crate::domain::user::Trading;
 
 pub(super) fn rule(intent: Intent, seen: &Snapshot<'_>) -> Result<Intent, Denial> {
     if let Some(reason) = seen.suspended {
-        return Err(Denial::new(
-            DenialCode::Suspended,
-            format!(
-                "Trading for this account is suspended: {reason}. Nothing was sent. Ask the operator to resume it."
-            ),
-        ));
+        return Err(Denial::suspended(reason));
     }
     let exits = intent.ticket.reduces;
     if exits && matches!(intent.ticket.origin, Origin::Manual | Origin::Engine) {
