@@ -38,6 +38,7 @@ fn signal(symbol: Symbol, units: i64) -> Signal {
             reference: None,
             stop_loss: None,
             take_profits: Vec::new(),
+            account: None,
             leverage: None,
         },
     }
@@ -53,6 +54,7 @@ fn snapshot<'a>(connection: &'a Connection, limits: &'a Limits, symbol: Symbol) 
         received_at: now,
         connection,
         trading: &Trading::Active,
+        own_halt: None,
         global_halt: None,
         suspended: None,
         plan: Plan::Free,

@@ -27,7 +27,7 @@ use crate::user::lines::Lines;
 
 /// How often the broker is asked for all it has: new entries need a balance not older than a minute.
 const POLL: Duration = Duration::from_secs(25);
-/// How soon it is asked again after no answer.
+/// How soon it is asked again, after no answer or one that is not the end of it.
 const SURVEY_AGAIN: Duration = Duration::from_secs(5);
 /// How long a signal waits for its symbol's price.
 const PRICE_PATIENCE: Duration = Duration::from_secs(2);
@@ -51,6 +51,12 @@ pub enum ConnectionMsg {
     Poll,
     /// Ask for all the broker has.
     Survey,
+    /// Ask for all the broker has, after a while.
+    SurveySoon,
+    /// That while is over.
+    SurveyDue,
+    /// The broker said what it has, or did not answer.
+    Surveyed(Box<Result<Survey, BrokerError>>),
     /// Ask for a symbol's price.
     Quote(Symbol),
     /// A request's task panicked: whether the broker heard it is not known.
@@ -84,6 +90,10 @@ pub struct ConnectionState {
     attempts: u32,
     balance: Option<Balance>,
     session: Arc<Life>,
+    /// Whether the broker is being asked for all it has, and whether it is to be asked again after a while. One question
+    /// at a time: every cause to ask would else begin a chain of its own.
+    surveying: bool,
+    survey_armed: bool,
 }
 
 impl Actor for BrokerConnection {
@@ -105,6 +115,8 @@ impl Actor for BrokerConnection {
             submitting: Arc::default(),
             attempts: 0,
             balance: None,
+            surveying: false,
+            survey_armed: false,
         })
     }
 
@@ -130,6 +142,12 @@ impl Actor for BrokerConnection {
                 }
             }
             ConnectionMsg::Survey => state.survey(&me),
+            ConnectionMsg::SurveySoon => state.survey_soon(&me),
+            ConnectionMsg::SurveyDue => {
+                state.survey_armed = false;
+                state.survey(&me);
+            }
+            ConnectionMsg::Surveyed(told) => state.surveyed(&me, *told),
             ConnectionMsg::Quote(symbol) => state.quote(&me, symbol),
             ConnectionMsg::Poll => {
                 state.survey(&me);
@@ -259,8 +277,13 @@ impl ConnectionState {
 
     /// Asks for orders, positions and balance together. A question without an answer says nothing of any of them.
     fn survey(&mut self, me: &ActorRef<ConnectionMsg>) {
+        if self.surveying {
+            // What is being told may be older than the cause of this question.
+            return self.survey_soon(me);
+        }
+        self.surveying = true;
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
-        let (connection, session, again) = (self.args.connection, Arc::clone(&self.session), me.clone());
+        let (connection, answered) = (self.args.connection, me.clone());
         self.request(me, async move {
             let asked = lines.shared.clock.now();
             // Orders first: a fill between the answers then shows as a position too many, never as an order too few.
@@ -270,18 +293,33 @@ impl ConnectionState {
                 let balance = broker.balance().await?;
                 Ok::<_, BrokerError>(Survey { connection, asked, orders, positions, balance })
             };
-            match told.await {
-                Ok(survey) => {
-                    session.is(Session::Open);
-                    lines.execution.tell(ExecutionMsg::Surveyed(Box::new(survey)));
-                }
-                Err(error) => {
-                    tracing::warn!(%connection, %error, "the broker did not tell what it has; asking again");
-                    again.send_after(SURVEY_AGAIN, || ConnectionMsg::Survey);
-                    session.is(Session::Failed { reason: error.to_string() });
-                }
+            if answered.cast(ConnectionMsg::Surveyed(Box::new(told.await))).is_err() {
+                tracing::debug!("the connection stopped before the broker said what it has");
             }
         });
+    }
+
+    fn surveyed(&mut self, me: &ActorRef<ConnectionMsg>, told: Result<Survey, BrokerError>) {
+        self.surveying = false;
+        match told {
+            Ok(survey) => {
+                self.session.is(Session::Open);
+                self.args.lines.execution.tell(ExecutionMsg::Surveyed(Box::new(survey)));
+            }
+            Err(error) => {
+                let connection = self.args.connection;
+                tracing::warn!(%connection, %error, "the broker did not tell what it has; asking again");
+                self.session.is(Session::Failed { reason: error.to_string() });
+                self.survey_soon(me);
+            }
+        }
+    }
+
+    fn survey_soon(&mut self, me: &ActorRef<ConnectionMsg>) {
+        if !self.survey_armed {
+            self.survey_armed = true;
+            me.send_after(SURVEY_AGAIN, || ConnectionMsg::SurveyDue);
+        }
     }
 
     fn quote(&mut self, me: &ActorRef<ConnectionMsg>, symbol: Symbol) {

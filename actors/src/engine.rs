@@ -181,7 +181,7 @@ impl Engine {
             quotes: Door::default(),
         });
         if let crate::domain::user::Trading::Halted { reason, .. } = shared.views.global_trading()? {
-            shared.halt.set(Some(&reason));
+            shared.halt.restore(&reason);
         }
         let router = Arc::new(Door::default());
         let args = TopArgs { shared: Arc::clone(&shared), router: Arc::clone(&router), feeds };
@@ -309,6 +309,7 @@ impl Engine {
     ) -> Result<(), CommitError> {
         let Shared { ledger, halt: switch, .. } = &*self.shared;
         let commit = |event| ledger.commit(vec![Fact::by(None, event, &caller)]);
+        let mut ended = None;
         let queued = match &halt {
             Some(reason) => {
                 let (cause, until) = (HaltCause::Person, None);
@@ -316,11 +317,16 @@ impl Engine {
                     Event::TradingHalted { scope: Scope::Global, by, reason: reason.clone(), cause, until };
                 switch.stop(reason, || commit(event))
             }
-            None => commit(Event::TradingResumed { scope: Scope::Global, by }),
+            None => {
+                let resume = || commit(Event::TradingResumed { scope: Scope::Global, by });
+                let Some((before, queued)) = switch.resume(resume) else { return Ok(()) };
+                ended = before;
+                queued
+            }
         };
         queued.await?;
         if halt.is_none() {
-            switch.set(None);
+            switch.resumed(ended.as_ref());
         } else if let Some(router) = self.router.get()
             && router.cast(RouterMsg::HaltAll).is_err()
         {

@@ -38,7 +38,7 @@ use crate::domain::user::UserState;
 use crate::domain::waiting::Wait;
 use crate::fault;
 use crate::ports::broker::{Broker, BrokerError};
-use crate::ports::journal::{CommitError, Journal};
+use crate::ports::journal::{CommitError, Journal, Receipt};
 use crate::ports::market::Market;
 use crate::risk::RiskMsg;
 use crate::router::RouterMsg;
@@ -106,8 +106,6 @@ pub enum ExecutionMsg {
     Protect(Key, ProtectionChange, RpcReplyPort<Result<(), Unfit>>),
     /// A signal that changes what protects a position; `true`: it was handed over before.
     Modify(Arc<Arrival>, bool),
-    /// Look at a position's exits again.
-    Tend(Key),
     /// What the broker says it has.
     Surveyed(Box<Survey>),
     /// Look at what waits, and at what has waited long enough.
@@ -227,7 +225,7 @@ impl Actor for Execution {
         state: &mut ExecutionState,
     ) -> Result<(), ActorProcessingErr> {
         Box::pin(state.handle(&me, msg)).await?;
-        Box::pin(state.tend_all(&me)).await?;
+        Box::pin(state.tend_all()).await?;
         state.arm(&me);
         Ok(())
     }
@@ -274,11 +272,7 @@ impl ExecutionState {
             ExecutionMsg::Trailed(key, stop) => Box::pin(self.trailed(key, stop)).await,
             ExecutionMsg::Protect(key, change, done) => Box::pin(self.protect(key, &change, done)).await,
             ExecutionMsg::Modify(arrival, again) => Box::pin(self.modify(me, arrival, again)).await,
-            ExecutionMsg::Tend(key) => {
-                self.due.insert(key);
-                Ok(())
-            }
-            ExecutionMsg::Surveyed(survey) => Box::pin(self.surveyed(me, *survey)).await,
+            ExecutionMsg::Surveyed(survey) => Box::pin(self.surveyed(*survey)).await,
             ExecutionMsg::Tick => {
                 self.watch.armed = false;
                 Box::pin(self.tick()).await
@@ -315,8 +309,9 @@ impl ExecutionState {
     async fn connected(&mut self, account: Box<Connected>) -> Result<(), ActorProcessingErr> {
         let (connection, balance) = (account.connection, account.balance);
         self.connections.insert(connection, account);
-        // What was sent while nobody could hear the answer, or was never sent at all, is found out now.
-        for order in self.book.open_at(connection) {
+        // What was sent while nobody could hear the answer, or was never sent at all, is found out now; how far the
+        // others are comes with the survey.
+        for order in self.book.unanswered_at(connection) {
             self.look_up(order);
         }
         self.due.extend(self.book.keys_at(connection));
@@ -325,6 +320,21 @@ impl ExecutionState {
         self.tell_broker(connection, ConnectionMsg::Survey);
         if self.book.balance(connection).is_none() {
             self.record(vec![Event::BalanceSeen { connection, balance }]).await?;
+        }
+        self.cancel_if_halted(connection).await
+    }
+
+    /// Cancels the open entries at an account if trading is stopped: a crash, or a rebuilt actor, may have come between
+    /// the halt and that.
+    async fn cancel_if_halted(&mut self, connection: ConnectionId) -> Result<(), ActorProcessingErr> {
+        for id in self.book.open_entries() {
+            let Some(order) = self.book.order(id).filter(|order| order.ticket.connection == connection)
+            else {
+                continue;
+            };
+            if let Some(denial) = self.pass(&order.ticket, |halted| halted) {
+                Box::pin(self.cancel(id, denial.message)).await?;
+            }
         }
         Ok(())
     }
@@ -369,15 +379,47 @@ impl ExecutionState {
 
     /// Commits facts about orders that exist, applies them, and tells the kin.
     async fn record(&mut self, events: Vec<Event>) -> Result<(), ActorProcessingErr> {
+        let queue = |state: &Self, facts| Ok(state.lines.shared.ledger.commit(facts));
+        self.record_by(events, queue).await.map(|_: Option<Denial>| ())
+    }
+
+    /// Commits facts that send an order, unless a kill switch stops it: then nothing is recorded, and the denial is
+    /// returned. The log has them ahead of a halt, or does not have them.
+    async fn record_passing(
+        &mut self,
+        ticket: &Ticket,
+        events: Vec<Event>,
+    ) -> Result<Option<Denial>, ActorProcessingErr> {
+        let queue = |state: &Self, facts| {
+            state.pass(ticket, |halted| match halted {
+                None => Ok(state.lines.shared.ledger.commit(facts)),
+                Some(denial) => Err(denial),
+            })
+        };
+        self.record_by(events, queue).await
+    }
+
+    async fn record_by<C>(
+        &mut self,
+        events: Vec<Event>,
+        queue: impl Fn(&Self, Vec<Fact>) -> Result<C, Denial>,
+    ) -> Result<Option<Denial>, ActorProcessingErr>
+    where
+        C: Future<Output = Result<Receipt, CommitError>>,
+    {
         if events.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         fault::point("execution.record");
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         let receipt = loop {
             let facts =
                 events.iter().map(|event| Fact::new(Some(self.lines.id), Arc::clone(event))).collect();
-            match self.lines.shared.ledger.commit(facts).await {
+            let committed = match queue(self, facts) {
+                Ok(committed) => committed,
+                Err(denial) => return Ok(Some(denial)),
+            };
+            match committed.await {
                 Ok(receipt) => break receipt,
                 // It happened and has to be recorded: nothing else is decided for this user until there is room.
                 Err(CommitError::Full) => tokio::time::sleep(Duration::from_millis(200)).await,
@@ -406,7 +448,7 @@ impl ExecutionState {
         }
         self.book.tidy();
         self.tell(events);
-        Ok(())
+        Ok(None)
     }
 
     fn send(&self, mut ticket: Ticket) {

@@ -56,12 +56,6 @@ impl KillSwitch {
         queue()
     }
 
-    /// Runs `queue`, which ends a person's halt, unless losses called for one: that is not theirs to end.
-    pub(crate) fn unless_by_rules<T>(&self, queue: impl FnOnce() -> T) -> Option<T> {
-        let stops = self.write();
-        stops.rules.is_none().then(queue)
-    }
-
     /// Runs `queue`, which ends the halt that losses called for, if there is one.
     ///
     /// [`Self::lifted`] lets orders pass once the end is durable.
@@ -78,9 +72,25 @@ impl KillSwitch {
         }
     }
 
-    /// Takes over what the log says of a person's halt.
-    pub(crate) fn set(&self, reason: Option<&str>) {
-        self.write().person = reason.map(Into::into);
+    /// Runs `queue`, which ends a person's halt, unless losses called for one: that is not theirs to end.
+    ///
+    /// [`Self::resumed`] lets orders pass once the end is durable.
+    pub(crate) fn resume<T>(&self, queue: impl FnOnce() -> T) -> Option<(Option<Arc<str>>, T)> {
+        let stops = self.write();
+        stops.rules.is_none().then(|| (stops.person.clone(), queue()))
+    }
+
+    /// Lets orders pass again, unless a person has stopped them once more meanwhile.
+    pub(crate) fn resumed(&self, ended: Option<&Arc<str>>) {
+        let mut stops = self.write();
+        if stops.person.as_ref().zip(ended).is_some_and(|(now, ended)| Arc::ptr_eq(now, ended)) {
+            stops.person = None;
+        }
+    }
+
+    /// Takes over a person's halt that the log has.
+    pub(crate) fn restore(&self, reason: &str) {
+        self.write().person = Some(reason.into());
     }
 
     /// Takes over what the log says when a user's actors start.
@@ -139,7 +149,8 @@ mod tests {
         assert_eq!(switch.reason(), None);
         switch.stop("lunch", || ());
         assert_eq!(switch.reason().as_deref(), Some("lunch"));
-        switch.set(None);
+        let (ended, ()) = switch.resume(|| ()).unwrap();
+        switch.resumed(ended.as_ref());
         assert!(switch.pass(|stops| stops.person.is_none()));
     }
 
@@ -150,14 +161,26 @@ mod tests {
     #[test]
     fn a_person_does_not_end_what_losses_called_for() {
         let switch = KillSwitch::default();
-        assert_eq!(switch.unless_by_rules(|| 1), Some(1));
         switch.stop_by_rules(stop("enough"), || ());
-        assert_eq!(switch.unless_by_rules(|| 1), None);
+        assert_eq!(switch.resume(|| 1), None);
         switch.stop("lunch", || ());
         let (lifted, ()) = switch.lift(|| ()).unwrap();
         switch.lifted(&lifted);
         assert_eq!(switch.lift(|| ()), None);
         assert!(switch.pass(|stops| stops.rules.is_none() && stops.person.is_some()));
+    }
+
+    #[test]
+    fn a_person_s_halt_that_came_meanwhile_is_not_ended() {
+        let switch = KillSwitch::default();
+        switch.stop("lunch", || ());
+        let (lunch, ()) = switch.resume(|| ()).unwrap();
+        switch.stop("lunch", || ());
+        switch.resumed(lunch.as_ref());
+        assert_eq!(switch.reason().as_deref(), Some("lunch"));
+        let (lunch, ()) = switch.resume(|| ()).unwrap();
+        switch.resumed(lunch.as_ref());
+        assert_eq!(switch.reason(), None);
     }
 
     #[test]
@@ -168,5 +191,6 @@ mod tests {
         switch.stop_by_rules(stop("second"), || ());
         switch.lifted(&first);
         assert_eq!(switch.pass(|stops| stops.rules.clone()), Some(Arc::new(stop("second"))));
+        switch.stop("lunch", || ());
     }
 }

@@ -2,6 +2,7 @@
 
 mod watch;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::domain::money::{Money, Net, Price};
 use crate::domain::order::Order;
 use crate::domain::portfolio::{Balance, Quote};
 use crate::domain::risk::{Approved, Denial, Limits, Snapshot, SourceLimits, review};
-use crate::domain::signal::{Action, Origin};
+use crate::domain::signal::{Action, Instruction, Origin};
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Connection, UserState, Working};
 use crate::domain::waiting::{Wait, Window, for_market, for_others, still_meant};
@@ -31,6 +32,10 @@ use watch::Watch;
 const LISTING_PACE: std::time::Duration = std::time::Duration::from_millis(250);
 /// A price older than this is asked for before a signal is judged, in seconds.
 const PRICE_AGE_MAX_S: i64 = 60;
+/// How soon a price that has not come is asked for again.
+const PRICE_AGAIN: std::time::Duration = std::time::Duration::from_secs(3);
+/// How long a price may take to come, in microseconds.
+const PRICE_PATIENCE_US: u64 = 10_000_000;
 
 /// What Risk is told.
 #[derive(Debug)]
@@ -47,6 +52,8 @@ pub enum RiskMsg {
     Recheck(Box<Order>),
     /// A symbol's price, as the broker told it when asked; absent: it told none.
     Quoted(ConnectionId, Symbol, Option<Quote>),
+    /// Time to look whether a symbol's price, waited for since then, has come.
+    PriceDue(ConnectionId, Symbol, Stamp),
     /// A position has a new price.
     Marked(ConnectionId, Symbol, Price),
     /// Time to judge the day.
@@ -76,8 +83,8 @@ pub struct RiskState {
     /// Approved, not yet recorded: held back already, so that check and reservation are one step.
     approved: BTreeMap<ClientOrderId, Working>,
     recent: VecDeque<(Stamp, Option<SourceId>)>,
-    /// Signals that wait for their symbol's price.
-    unpriced: BTreeMap<Key, Vec<(Arc<Arrival>, bool)>>,
+    /// What waits for its symbol's price, and since when.
+    unpriced: BTreeMap<Key, (Stamp, Vec<Waiting>)>,
     /// The last order of each symbol that others may be merged after.
     windows: BTreeMap<Key, Window>,
     watch: Watch,
@@ -118,7 +125,7 @@ impl Actor for Risk {
         match msg {
             RiskMsg::Review(arrival, again) => {
                 fault::point("risk");
-                state.priced(&me, arrival, again);
+                state.priced(&me, Waiting::Signal(arrival, again));
             }
             RiskMsg::Balance(connection, balance) => state.balance(&me, connection, balance),
             RiskMsg::Facts(events) => state.fold(&me, &events),
@@ -128,14 +135,29 @@ impl Actor for Risk {
             RiskMsg::Release(order) => {
                 state.approved.remove(&order);
             }
-            RiskMsg::Recheck(order) => state.recheck(&order),
-            RiskMsg::Quoted(connection, symbol, quote) => {
-                for (arrival, again) in state.unpriced.remove(&(connection, symbol)).unwrap_or_default() {
-                    state.review(arrival, again, quote);
-                }
-            }
+            RiskMsg::Recheck(order) => state.priced(&me, Waiting::Order(order)),
+            RiskMsg::Quoted(connection, symbol, quote) => state.quoted((connection, symbol), quote),
+            RiskMsg::PriceDue(connection, symbol, since) => state.price_due(&me, (connection, symbol), since),
         }
         Ok(())
+    }
+}
+
+/// What waits to be judged.
+#[derive(Debug)]
+enum Waiting {
+    /// A signal; `true`: it was handed over before.
+    Signal(Arc<Arrival>, bool),
+    /// An order that waited for its market, or for others.
+    Order(Box<Order>),
+}
+
+impl From<Waiting> for RiskMsg {
+    fn from(waiting: Waiting) -> Self {
+        match waiting {
+            Waiting::Signal(arrival, again) => Self::Review(arrival, again),
+            Waiting::Order(order) => Self::Recheck(order),
+        }
     }
 }
 
@@ -155,40 +177,104 @@ struct Place<'a> {
 }
 
 impl RiskState {
-    /// Reviews a signal, once its symbol's price is known: one that nobody follows is asked for first.
-    fn priced(&mut self, me: &ActorRef<RiskMsg>, arrival: Arc<Arrival>, again: bool) {
-        let Some(connection) = self.user.default_connection() else { return };
-        if arrival.signal.instruction.action == Action::Modify {
-            // Nothing is bought or sold: there is nothing to size, and no limit that it could exceed.
-            self.lines.execution.tell(ExecutionMsg::Modify(arrival, again));
-            return;
-        }
-        let symbol = arrival.signal.instruction.symbol;
+    /// Judges a signal or an order that waited, once its symbol's price is known: one that nobody follows is asked for
+    /// first.
+    fn priced(&mut self, me: &ActorRef<RiskMsg>, waiting: Waiting) {
+        let (connection, symbol) = match &waiting {
+            Waiting::Signal(arrival, again) => {
+                let instruction = &arrival.signal.instruction;
+                if instruction.action == Action::Modify {
+                    // Nothing is bought or sold: there is nothing to size, and no limit that it could exceed.
+                    let modify = ExecutionMsg::Modify(Arc::clone(arrival), *again);
+                    return self.lines.execution.tell(modify);
+                }
+                (self.account_of(instruction), instruction.symbol)
+            }
+            Waiting::Order(order) => (self.account(order.ticket.connection), order.ticket.symbol),
+        };
+        let Some(connection) = connection else { return };
+        let id = connection.id;
         let Some(market) = self.lines.shared.brokers.market(&connection.broker) else {
-            return self.review(arrival, again, None);
+            return self.judge_at(waiting, None);
         };
         let now = self.lines.shared.clock.now();
-        let age_s = (now - arrival.signal.received_at).num_seconds();
-        let unlisted = market.instrument(symbol).is_none() && market.instruments().is_empty();
-        if unlisted && age_s <= i64::from(self.user.limits.signal_max_age_s) {
-            // What is traded there is not known yet: that is no reason to say that this is not.
-            me.send_after(LISTING_PACE, move || RiskMsg::Review(arrival, again));
-            return;
-        }
-        let known = market.quote(symbol).filter(|quote| (now - quote.at).num_seconds() <= PRICE_AGE_MAX_S);
-        if known.is_some() || market.instrument(symbol).is_none() {
-            return self.review(arrival, again, known);
+        let Some(instrument) = market.instrument(symbol) else {
+            if market.instruments().is_empty() && self.may_wait(&waiting, now) {
+                // What is traded there is not known yet: that is no reason to say that this is not.
+                me.send_after(LISTING_PACE, move || waiting.into());
+                return;
+            }
+            return self.judge_at(waiting, None);
+        };
+        let known =
+            market.quote(instrument.symbol).filter(|quote| (now - quote.at).num_seconds() <= PRICE_AGE_MAX_S);
+        if known.is_some() {
+            return self.judge_at(waiting, known);
         }
         market.watch(symbol);
-        let waiting = self.unpriced.entry((connection.id, symbol)).or_default();
-        waiting.push((arrival, again));
-        if waiting.len() == 1 {
-            self.lines.execution.tell(ExecutionMsg::Ask(connection.id, symbol));
+        let since = self.lines.shared.clock.stamp();
+        match self.unpriced.entry((id, symbol)) {
+            Entry::Occupied(mut waits) => waits.get_mut().1.push(waiting),
+            Entry::Vacant(place) => {
+                place.insert((since, vec![waiting]));
+                self.ask_price(me, (id, symbol), since);
+            }
         }
     }
 
+    /// Returns whether it may wait longer for what is not known yet: a signal until it is too old.
+    fn may_wait(&self, waiting: &Waiting, now: DateTime<Utc>) -> bool {
+        match waiting {
+            Waiting::Signal(arrival, _) => {
+                let age_s = (now - arrival.signal.received_at).num_seconds();
+                age_s <= i64::from(self.user.limits.signal_max_age_s)
+            }
+            Waiting::Order(_) => true,
+        }
+    }
+
+    fn ask_price(&self, me: &ActorRef<RiskMsg>, (connection, symbol): Key, since: Stamp) {
+        self.lines.execution.tell(ExecutionMsg::Ask(connection, symbol));
+        me.send_after(PRICE_AGAIN, move || RiskMsg::PriceDue(connection, symbol, since));
+    }
+
+    /// No price has come: the connection may have been restarting when it was asked. It is asked again, for a while.
+    fn price_due(&mut self, me: &ActorRef<RiskMsg>, key: Key, since: Stamp) {
+        if self.unpriced.get(&key).is_none_or(|(first, _)| *first != since) {
+            return;
+        }
+        if self.lines.shared.clock.stamp().since(since) < PRICE_PATIENCE_US {
+            self.ask_price(me, key, since);
+        } else {
+            self.quoted(key, None);
+        }
+    }
+
+    fn quoted(&mut self, key: Key, quote: Option<Quote>) {
+        let waiting = self.unpriced.remove(&key).map(|(_, waiting)| waiting);
+        for waiting in waiting.unwrap_or_default() {
+            self.judge_at(waiting, quote);
+        }
+    }
+
+    fn judge_at(&mut self, waiting: Waiting, quote: Option<Quote>) {
+        match waiting {
+            Waiting::Signal(arrival, again) => self.review(arrival, again, quote),
+            Waiting::Order(order) => self.recheck(&order, quote),
+        }
+    }
+
+    fn account(&self, connection: ConnectionId) -> Option<&Connection> {
+        self.user.connections.iter().find(|known| known.id == connection)
+    }
+
+    /// Returns the account that an instruction is for.
+    fn account_of(&self, instruction: &Instruction) -> Option<&Connection> {
+        instruction.account.and_then(|named| self.account(named)).or_else(|| self.user.default_connection())
+    }
+
     fn review(&mut self, arrival: Arc<Arrival>, again: bool, quote: Option<Quote>) {
-        let Some(connection) = self.user.default_connection().cloned() else { return };
+        let Some(connection) = self.account_of(&arrival.signal.instruction).cloned() else { return };
         self.forget_old_orders();
         // Told before the verdict, so that the first order after a halt finds it ended.
         self.end_halt(self.lines.shared.clock.now());
@@ -267,10 +353,9 @@ impl RiskState {
     }
 
     /// Reviews an order that waited, as it would go out now.
-    fn recheck(&mut self, order: &Order) {
+    fn recheck(&mut self, order: &Order, quote: Option<Quote>) {
         let ticket = &order.ticket;
-        let found = self.user.connections.iter().find(|known| known.id == ticket.connection).cloned();
-        let Some(connection) = found else { return };
+        let Some(connection) = self.account(ticket.connection).cloned() else { return };
         let global_halt = self.lines.shared.halt.reason();
         let signal = self.lines.shared.views.signal(ticket.signal);
         let source = signal.ok().flatten().map(|entry| entry.signal.source);
@@ -285,7 +370,7 @@ impl RiskState {
         };
         // Its age counts from here: how long it may wait has a limit of its own.
         let now = self.lines.shared.clock.now();
-        let seen = self.look(&place, now, None, global_halt.as_deref());
+        let seen = self.look(&place, now, quote, global_halt.as_deref());
         let mut intent = Intent { ticket: ticket.clone(), decision: order.decision.clone(), closes: false };
         let price = seen.judged_price(&intent);
         let decided = intent.decision.price;
@@ -305,7 +390,10 @@ impl RiskState {
     ) -> Snapshot<'a> {
         let shared = &self.lines.shared;
         let Place { connection, symbol, source, limits, source_limits, .. } = *place;
-        let from_source = self.recent.iter().filter(|(_, from)| source.is_some() && *from == source);
+        // Counted only where something limits it.
+        let limited = source_limits.and_then(|limits| limits.orders_per_minute).and(source);
+        let recent_from_source = limited
+            .map_or(0, |source| count(self.recent.iter().filter(|(_, from)| *from == Some(source)).count()));
         let now = shared.clock.now();
         let market = shared.brokers.market(&connection.broker);
         let instrument = market.as_ref().and_then(|market| market.instrument(symbol));
@@ -318,12 +406,13 @@ impl RiskState {
             received_at,
             connection,
             trading: self.user.trading_at(now),
+            own_halt: self.user.own_halt.as_deref(),
             global_halt,
             suspended: self.user.suspended.as_deref(),
             plan: self.user.plan,
             limits,
             instrument,
-            quote: quote.or_else(|| market.as_ref()?.quote(symbol)),
+            quote,
             market: status,
             balance: self.user.balances.get(&connection.id).map(|balance| **balance),
             reserved,
@@ -331,7 +420,7 @@ impl RiskState {
             pending,
             recent_orders: count(self.recent.len()),
             source_limits,
-            recent_from_source: count(from_source.count()),
+            recent_from_source,
             day: self.standing(now),
         }
     }

@@ -229,6 +229,7 @@ impl Actor for User {
                 }
             }
             UserMsg::Connected(connection, balance) => {
+                state.family.is_back(connection);
                 state.family.tell_risk(RiskMsg::Balance(connection, balance));
                 if !state.met.contains(&connection) {
                     state.met.push(connection);
@@ -460,13 +461,17 @@ impl State {
 
     /// Refuses the signals that have waited too long for the broker: at any other time their price would be gone.
     async fn give_up_waiting(&mut self) -> Result<(), ActorProcessingErr> {
-        let Some(user) = self.phase.user().map(|user| user.clone()) else { return Ok(()) };
-        let most_s = i64::from(user.limits.signal_max_age_s);
+        let Some(most_s) = self.phase.user().map(|user| i64::from(user.limits.signal_max_age_s)) else {
+            return Ok(());
+        };
         let now = self.args.shared.clock.now();
         let (late, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|(arrival, _)| (now - arrival.signal.received_at).num_seconds() > most_s);
         self.waiting = waiting;
+        let Some(user) = self.phase.user().filter(|_| !late.is_empty()).map(|user| user.clone()) else {
+            return Ok(());
+        };
         for (arrival, _) in late {
             let message = "Broker offline - order not submitted. Nothing was sent; send the signal again if you \
                            still want it.";

@@ -54,6 +54,7 @@ fn read_order(
         reference,
         stop_loss: levels.stop,
         take_profits: levels.targets,
+        account: None,
         leverage,
     })
 }
@@ -83,6 +84,7 @@ fn read_change(fields: &mut Fields<'_>, symbol: Symbol, break_even: bool) -> Res
         reference,
         stop_loss: stop,
         take_profits: levels.targets,
+        account: None,
         leverage: None,
     })
 }

@@ -6,7 +6,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::event::Event;
 use super::ids::ExecutionId;
-use super::instrument::Instrument;
 use super::money::{Money, Net, Price, Quantity};
 use super::order::{Fill, Order, OrderStep};
 use super::portfolio::Balance;
@@ -28,6 +27,9 @@ pub fn reported(
     stages: Stages,
     now: DateTime<Utc>,
 ) -> Vec<Event> {
+    if is_known(order, known_balance, report) {
+        return Vec::new();
+    }
     let mut events = Vec::new();
     let mut after = order.clone();
     let mut step = |after: &mut Order, step: OrderStep| {
@@ -89,6 +91,17 @@ pub fn reported(
     events
 }
 
+/// Returns whether a report tells nothing new, as most of those do that a survey brings.
+fn is_known(order: &Order, known_balance: Option<&Balance>, report: &OrderReport) -> bool {
+    let same_total = report.done.is_none_or(|done| done.quantity <= order.cum_qty);
+    let same_cash = report.balance.is_none_or(|told| known_balance.is_some_and(|known| !moved(known, &told)));
+    report.state == ReportedState::Open
+        && order.broker_order.is_some()
+        && same_total
+        && same_cash
+        && report.fills.iter().all(|fill| order.knows(&fill.execution))
+}
+
 /// Returns the executions that a report tells, made up from its total where it does not tell each.
 ///
 /// A total only grows, so that reports may come in any order and any number of times: what one adds to the total known
@@ -112,12 +125,7 @@ fn caught_up(order: &Order, report: &OrderReport) -> Vec<Fill> {
 /// Returns what the fills among `events` change about the protection of the order's position.
 #[must_use]
 #[expect(clippy::wildcard_enum_match_arm, reason = "only fills count")]
-pub fn protected(
-    order: &Order,
-    user: &UserState,
-    instrument: &Instrument,
-    events: &[Event],
-) -> Option<Event> {
+pub fn protected(order: &Order, user: &UserState, tick: Price, events: &[Event]) -> Option<Event> {
     let (connection, symbol) = (order.ticket.connection, order.ticket.symbol);
     let mut before = user.position(connection, symbol).map_or(Net::FLAT, |held| held.net);
     let mut protection = user.protection(connection, symbol).cloned();
@@ -130,15 +138,8 @@ pub fn protected(
     let mut changed = false;
     for event in events {
         let Event::PositionChanged { position, .. } = event else { continue };
-        let next = after_fill(
-            &order.ticket,
-            before,
-            position,
-            protection.as_ref(),
-            &user.limits,
-            instrument,
-            complete,
-        );
+        let next =
+            after_fill(&order.ticket, before, position, protection.as_ref(), &user.limits, tick, complete);
         changed |= next.is_some();
         protection = if position.net.is_flat() { None } else { next.or(protection) };
         before = position.net;

@@ -67,6 +67,9 @@ amount! {
 }
 
 impl Price {
+    /// The price step where a venue's is not known: that of US shares (Rule 612 of Regulation NMS).
+    pub const CENT: Self = Self(Decimal::from_parts(1, 0, 0, false, 2));
+
     /// Takes a number from outside.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ mod plan;
 mod position_size;
 mod tradable;
 
+pub use halted::Halts;
+
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -148,6 +150,8 @@ pub struct Snapshot<'a> {
     pub global_halt: Option<&'a str>,
     /// Why the user's actors are stopped, if they are.
     pub suspended: Option<&'a str>,
+    /// The person's own halt, while one that losses called for stands in its place.
+    pub own_halt: Option<&'a Trading>,
     /// What the user pays for.
     pub plan: Plan,
     /// The user's limits.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{SignalId, SourceId};
+use super::ids::{ConnectionId, SignalId, SourceId};
 use super::instrument::Symbol;
 use super::money::{Percent, Price, Quantity};
 
@@ -197,6 +197,9 @@ pub struct Instruction {
     /// Where to leave with a profit, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub take_profits: Vec<Level>,
+    /// At which of the follower's accounts; absent: the default one. Only a person's own order names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<ConnectionId>,
     /// Leverage asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leverage: Option<Decimal>,

@@ -1,5 +1,7 @@
 //! What a broker says it has, beside what its orders made: found once, it is looked at again before it is believed.
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::ids::ConnectionId;
 use super::instrument::Symbol;
 use super::money::{Money, Net};
@@ -8,6 +10,30 @@ use super::position::Position;
 
 /// Cents that fees and rounding may make, which no order tells of.
 const NOISE: Money = Money::new(rust_decimal::Decimal::ONE);
+
+/// How much later a difference must be found again: what two questions at one moment find is one sight.
+const APART: TimeDelta = TimeDelta::seconds(4);
+
+/// A difference that was found, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting<T> {
+    found: T,
+    since: DateTime<Utc>,
+}
+
+impl<T: PartialEq> Sighting<T> {
+    /// Returns whether a difference is to be believed: it was found before, and has not changed since.
+    ///
+    /// # Errors
+    /// Not yet; holds what to compare the next survey with.
+    pub fn confirmed(seen: Option<Self>, found: T, asked: DateTime<Utc>) -> Result<(), Self> {
+        match seen {
+            Some(seen) if seen.found == found && asked - seen.since >= APART => Ok(()),
+            Some(seen) if seen.found == found => Err(seen),
+            Some(_) | None => Err(Self { found, since: asked }),
+        }
+    }
+}
 
 /// Returns the positions that are others at the broker than ours at an account: ours and theirs.
 #[must_use]
@@ -36,7 +62,6 @@ pub fn cash_moved(known: &Balance, told: &Balance) -> Option<Money> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use rust_decimal::Decimal;
     use uuid::Uuid;
 
@@ -64,6 +89,16 @@ mod tests {
                 (symbol("SPY"), Net::FLAT, net(1)),
             ]
         );
+    }
+
+    #[test]
+    fn a_difference_is_believed_when_it_is_found_again_later_and_has_not_changed() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let first = Sighting::confirmed(None, 5, at(0)).unwrap_err();
+        assert_eq!(Sighting::confirmed(Some(first), 5, at(0)), Err(first), "the same moment");
+        assert_eq!(Sighting::confirmed(Some(first), 5, at(4)), Ok(()));
+        let other = Sighting::confirmed(Some(first), 6, at(4)).unwrap_err();
+        assert_eq!(Sighting::confirmed(Some(other), 6, at(7)), Err(other));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::domain::event::Event;
 use crate::domain::execution::life::{self, Circumstances, Next, Unanswered};
 use crate::domain::execution::{Search, protected, reported};
 use crate::domain::ids::ClientOrderId;
+use crate::domain::money::Price;
 use crate::domain::order::{OrderStatus, OrderStep};
 use crate::domain::report::{OrderReport, ReportedState};
 use crate::domain::stages::Stages;
@@ -143,16 +144,21 @@ impl ExecutionState {
         let Some(order) = self.book.order(id) else { return Ok(()) };
         let ticket = order.ticket.clone();
         let was_sent = order.status == OrderStatus::Unknown || self.attempts.contains_key(&id);
-        if let Some(denial) = self.pass(&ticket, |halted| halted) {
-            return self.step(id, life::expired(&denial.message), Stages::default()).await;
-        }
-        if was_sent {
+        let denial = if was_sent {
             let attempt = self.attempts.get(&id).copied().unwrap_or(1).saturating_add(1);
-            let reason = "the broker does not have it".to_owned();
-            self.step(id, OrderStep::Retried { attempt, reason }, Stages::default()).await?;
+            let step = OrderStep::Retried { attempt, reason: "the broker does not have it".to_owned() };
+            let event = Event::OrderMoved { order: id, step, stages: Stages::default() };
+            self.record_passing(&ticket, vec![event]).await?
+        } else {
+            self.pass(&ticket, |halted| halted)
+        };
+        match denial {
+            None => {
+                self.send(ticket);
+                Ok(())
+            }
+            Some(denial) => self.step(id, life::expired(&denial.message), Stages::default()).await,
         }
-        self.send(ticket);
-        Ok(())
     }
 
     pub(super) async fn cancel(
@@ -200,9 +206,14 @@ impl ExecutionState {
     ) -> Result<(), ActorProcessingErr> {
         fault::point("execution.report");
         let id = report.order;
-        if self.book.order(id).is_none() && !self.book.recall(id, &self.lines.shared.views)? {
-            tracing::warn!(order = %id, "the broker tells of an order that is not ours");
-            return Ok(());
+        if self.book.order(id).is_none() {
+            let views = &self.lines.shared.views;
+            // As it is by the log: a report that repeats what an older row lacks would count twice.
+            views.settled().await?;
+            if !self.book.recall(id, views)? {
+                tracing::warn!(order = %id, "the broker tells of an order that is not ours");
+                return Ok(());
+            }
         }
         let Some(order) = self.book.order(id) else { return Ok(()) };
         let ticket = &order.ticket;
@@ -216,10 +227,11 @@ impl ExecutionState {
         let connection = ticket.connection;
         let ended = order.status.is_final() && order.status != OrderStatus::Filled;
         let mut events = reported(order, held, balance, report, stages, now);
-        let market = self.connections.get(&connection).map(|account| &account.market);
-        if let Some(instrument) = market.and_then(|market| market.instrument(ticket.symbol)) {
-            events.extend(protected(order, self.book.user(), &instrument, &events));
-        }
+        // Not the connection's: a fill may be told before that has announced itself, and gets its stop all the same.
+        let market = self.lines.shared.brokers.market(&order.broker);
+        let tick =
+            market.and_then(|market| Some(market.instrument(ticket.symbol)?.tick)).unwrap_or(Price::CENT);
+        events.extend(protected(order, self.book.user(), tick, &events));
         if ended && report.state == ReportedState::Open {
             tracing::warn!(order = %id, "the broker works on an order that had ended; it is cancelled");
             let known_as = Some(report.broker_order.clone());

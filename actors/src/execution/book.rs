@@ -63,9 +63,13 @@ impl Book {
         Ok(true)
     }
 
-    pub(super) fn open_at(&self, connection: ConnectionId) -> Vec<ClientOrderId> {
-        let open = self.orders.values().filter(|order| !order.status.is_final());
-        open.filter(|order| order.ticket.connection == connection).map(|order| order.ticket.id).collect()
+    /// Returns the orders that the broker has not confirmed, or whose end it was asked for.
+    pub(super) fn unanswered_at(&self, connection: ConnectionId) -> Vec<ClientOrderId> {
+        use OrderStatus as S;
+        let here = self.open_orders().filter(|order| order.ticket.connection == connection);
+        here.filter(|order| matches!(order.status, S::Pending | S::Unknown | S::PendingCancel))
+            .map(|order| order.ticket.id)
+            .collect()
     }
 
     pub(super) fn open_entries(&self) -> Vec<ClientOrderId> {

@@ -117,6 +117,11 @@ impl ExecutionState {
 
     /// Ends a halt whose time is over, unless somebody did.
     async fn resume(&mut self) -> Result<(), ActorProcessingErr> {
+        // The wish may be older than the halt that is in force now.
+        let now = self.lines.shared.clock.now();
+        if self.book.user().trading.until().is_none_or(|until| until > now) {
+            return Ok(());
+        }
         let lines = Arc::clone(&self.lines);
         let event = Arc::new(Event::TradingResumed { scope: Scope::User, by: SCHEDULE.to_owned() });
         let commit = || lines.shared.ledger.commit(vec![Fact::new(Some(lines.id), Arc::clone(&event))]);

@@ -33,6 +33,7 @@ impl ExecutionState {
         let views = &self.lines.shared.views;
         if self.book.knows(id) || (again && views.is_decided(arrival.signal.id, self.lines.id)?) {
             self.settle(arrival, Ok(views.progress().committed()));
+            self.lines.risk.tell(RiskMsg::Release(id));
             return Ok(());
         }
         let stages = Stages { received: Some(arrival.received), decided: Some(decided), ..Stages::default() };

@@ -1,12 +1,12 @@
 //! A decision that is not yet recorded.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::domain::event::{Event, HaltCause};
+use crate::domain::event::Event;
 use crate::domain::intent::Intent;
 use crate::domain::order::{Mode, OrderStep, Ticket};
-use crate::domain::risk::{Denial, DenialCode};
-use crate::domain::signal::Origin;
+use crate::domain::risk::{Denial, Halts};
 use crate::domain::stages::Stages;
 use crate::kill_switch::Stops;
 
@@ -36,21 +36,12 @@ impl Draft {
     }
 }
 
-/// What the kill switches say of an order: the way out by hand stays open, and so does the engine's own, which stops
-/// and limits need. After a day's loss every way out does.
+/// What the kill switches say of an order.
 pub(super) fn halted(ticket: &Ticket, everybody: &Stops, own: &Stops) -> Option<Denial> {
-    if ticket.reduces && matches!(ticket.origin, Origin::Manual | Origin::Engine) {
-        return None;
-    }
-    if let Some(stop) = &own.rules
-        && !(ticket.reduces && stop.cause == HaltCause::DailyLoss)
-    {
-        return Some(Denial::new(DenialCode::of(stop.cause), stop.reason.clone()));
-    }
-    let by = match (&everybody.person, &own.person) {
-        (Some(reason), _) => format!("for everybody: {reason}"),
-        (None, Some(reason)) => format!("by you: {reason}"),
-        (None, None) => return None,
+    let halts = Halts {
+        everybody: everybody.person.as_deref().map(Cow::Borrowed),
+        rules: own.rules.as_ref().map(|stop| (stop.cause, stop.reason.as_str().into())),
+        own: own.person.as_deref().map(Cow::Borrowed),
     };
-    Some(Denial::new(DenialCode::Halted, format!("Trading was halted ({by}). Nothing was sent.")))
+    halts.denial(ticket)
 }

@@ -10,8 +10,8 @@ use crate::domain::calendar::MarketStatus;
 use crate::domain::event::Event;
 use crate::domain::ids::ClientOrderId;
 use crate::domain::money::Quantity;
-use crate::domain::order::{Order, OrderStatus, OrderStep, QueueCause};
-use crate::domain::protection::live;
+use crate::domain::order::{Order, OrderStatus, OrderStep, QueueCause, Ticket};
+use crate::domain::protection::{exit_side, live};
 use crate::domain::risk::{Approved, Denial, DenialCode};
 use crate::domain::stages::Stages;
 use crate::domain::waiting::for_market;
@@ -164,20 +164,32 @@ impl ExecutionState {
             events.push(moved(id, for_room()));
             return self.record(events).await;
         }
-        if let Some(denial) = self.pass(&ticket, |halted| halted) {
-            let (code, reason) = (denial.code.as_str().to_owned(), denial.message);
-            return self.step(id, OrderStep::Rejected { code, reason }, Stages::default()).await;
-        }
         events.push(moved(id, OrderStep::Released));
-        self.record(events).await?;
-        self.send(ticket);
-        Ok(())
+        self.let_go(ticket, events).await
+    }
+
+    /// Records that an order that waited is sent, and sends it; or that it is refused, if trading was stopped.
+    pub(super) async fn let_go(
+        &mut self,
+        ticket: Ticket,
+        events: Vec<Event>,
+    ) -> Result<(), ActorProcessingErr> {
+        match self.record_passing(&ticket, events).await? {
+            None => {
+                self.send(ticket);
+                Ok(())
+            }
+            Some(denial) => {
+                let (code, reason) = (denial.code.as_str().to_owned(), denial.message);
+                self.step(ticket.id, OrderStep::Rejected { code, reason }, Stages::default()).await
+            }
+        }
     }
 
     /// Returns whether what is in an order's way may well be gone in a moment.
     fn is_passing(&self, order: &Order, code: DenialCode) -> bool {
         let now = self.lines.shared.clock.now();
-        let since = order.queued.and_then(|queued| queued.until).unwrap_or(order.created_at);
+        let since = order.queued.and_then(|queued| queued.until).unwrap_or(order.updated_at);
         matches!(code, DenialCode::BalanceUnknown | DenialCode::NoPrice)
             && (now - since).num_seconds() < PASSING_S
     }
@@ -206,10 +218,14 @@ impl ExecutionState {
     }
 
     /// Returns whether an exit must wait for protective orders that hold what it is to sell.
-    pub(super) fn lacks_room(&self, ticket: &crate::domain::order::Ticket) -> bool {
+    pub(super) fn lacks_room(&self, ticket: &Ticket) -> bool {
+        if !ticket.reduces {
+            return false;
+        }
         let key = (ticket.connection, ticket.symbol);
-        let held = self.book.user().position(key.0, key.1);
-        let Some(held) = held.filter(|_| ticket.reduces) else { return false };
-        ticket.quantity > held.net.size().less(live(&self.book.exits(key, held.net)))
+        let net = self.net(key);
+        // What it was meant to leave may be gone since it was judged, or turned round: then there is no room at all.
+        let left = if exit_side(net) == ticket.side { net.size() } else { Quantity::ZERO };
+        ticket.quantity > left.less(live(&self.book.exits(key, net)))
     }
 }

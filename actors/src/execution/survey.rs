@@ -1,41 +1,36 @@
 //! Comparing what the broker says it has with what its orders made.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use ractor::{ActorProcessingErr, ActorRef};
+use ractor::ActorProcessingErr;
 
-use super::{ExecutionMsg, ExecutionState, Key, Survey};
+use super::{ExecutionState, Key, Survey};
 use crate::broker_connection::ConnectionMsg;
 use crate::domain::event::Event;
 use crate::domain::order::OrderStatus;
 use crate::domain::position::Position;
 use crate::domain::stages::Stages;
-use crate::domain::survey::{cash_moved, differences};
+use crate::domain::survey::{Sighting, cash_moved, differences};
 use crate::fault;
 use crate::risk::RiskMsg;
-
-/// How soon a difference is looked at again before it is believed.
-const AGAIN: Duration = Duration::from_secs(5);
 
 impl ExecutionState {
     /// Takes in what a broker says it has. A difference that is seen twice, with no order in between that could explain
     /// it, was made outside: it is taken over, recorded and told, and nothing is traded because of it.
-    pub(super) async fn surveyed(
-        &mut self,
-        _: &ActorRef<ExecutionMsg>,
-        survey: Survey,
-    ) -> Result<(), ActorProcessingErr> {
+    pub(super) async fn surveyed(&mut self, survey: Survey) -> Result<(), ActorProcessingErr> {
         fault::point("execution.surveyed");
         let connection = survey.connection;
         for report in &survey.orders {
             self.report(report, Stages::default()).await?;
         }
-        let listed = |id| survey.orders.iter().any(|report| report.order == id);
+        let listed: BTreeSet<_> = survey.orders.iter().map(|report| report.order).collect();
         let missing: Vec<_> = self
             .book
             .open_orders()
             .filter(|order| order.ticket.connection == connection && order.created_at < survey.asked)
-            .filter(|order| !matches!(order.status, OrderStatus::Queued) && !listed(order.ticket.id))
+            .filter(|order| {
+                !matches!(order.status, OrderStatus::Queued) && !listed.contains(&order.ticket.id)
+            })
             .map(|order| order.ticket.id)
             .collect();
         let settled = missing.is_empty();
@@ -48,24 +43,31 @@ impl ExecutionState {
         let mut again = false;
         for (symbol, ours, theirs) in found {
             let key = (connection, symbol);
+            let seen = self.watch.drifted.remove(&key);
             if !settled || self.is_moving(key) || self.watch.filled_since(key, survey.asked) {
-                self.watch.drifted.remove(&key);
                 again = true;
-            } else if self.watch.drifted.insert(key, theirs) == Some(theirs) {
-                self.watch.drifted.remove(&key);
-                let position = adopted(&survey, key, self.book.user().position(connection, symbol));
-                tracing::warn!(user.id = %self.lines.id, %symbol, %ours, %theirs, "a position was changed outside");
-                metrics::counter!("trade_executor_drift_total").increment(1);
-                let account = self.connections.get(&connection);
-                let price = account.and_then(|account| Some(account.market.quote(symbol)?.price));
-                self.record(vec![Event::DriftFound { ours, position, price }]).await?;
-            } else {
-                again = true;
+                continue;
             }
+            if let Err(sighting) = Sighting::confirmed(seen, theirs, survey.asked) {
+                self.watch.drifted.insert(key, sighting);
+                again = true;
+                continue;
+            }
+            let position = adopted(&survey, key, self.book.user().position(connection, symbol));
+            tracing::warn!(user.id = %self.lines.id, %symbol, %ours, %theirs, "a position was changed outside");
+            metrics::counter!("trade_executor_drift_total").increment(1);
+            let account = self.connections.get(&connection);
+            let price = account.and_then(|account| Some(account.market.quote(symbol)?.price));
+            // Without a price it counts at what it cost, as its cash does.
+            let price = price.or_else(|| position.avg_px());
+            self.record(vec![Event::DriftFound { ours, position, price }]).await?;
         }
         again |= self.take_cash(&survey, settled).await?;
-        if again && let Some(account) = self.connections.get(&connection) {
-            account.actor.send_after(AGAIN, || ConnectionMsg::Survey);
+        if again
+            && let Some(account) = self.connections.get(&connection)
+            && account.actor.cast(ConnectionMsg::SurveySoon).is_err()
+        {
+            tracing::debug!(%connection, "the broker connection is restarting");
         }
         Ok(())
     }
@@ -78,19 +80,17 @@ impl ExecutionState {
         if moved.is_some() && (!settled || self.watch.any_filled_since(connection, survey.asked)) {
             return Ok(true);
         }
-        match moved {
-            None => {
-                self.watch.cash.remove(&connection);
-                self.lines.risk.tell(RiskMsg::Balance(connection, balance));
-                Ok(false)
-            }
-            Some(amount) if self.watch.cash.insert(connection, balance.cash) == Some(balance.cash) => {
-                self.watch.cash.remove(&connection);
-                self.record(vec![Event::CashMoved { connection, amount, balance }]).await?;
-                Ok(false)
-            }
-            Some(_) => Ok(true),
+        let seen = self.watch.cash.remove(&connection);
+        let Some(amount) = moved else {
+            self.lines.risk.tell(RiskMsg::Balance(connection, balance));
+            return Ok(false);
+        };
+        if let Err(sighting) = Sighting::confirmed(seen, balance.cash, survey.asked) {
+            self.watch.cash.insert(connection, sighting);
+            return Ok(true);
         }
+        self.record(vec![Event::CashMoved { connection, amount, balance }]).await?;
+        Ok(false)
     }
 
     /// Returns whether an order may be changing a position just now.

@@ -1,9 +1,9 @@
 //! Positions' exits: brings the orders that are out in line with what protects each position, after every event.
 
-use ractor::{ActorProcessingErr, ActorRef};
+use ractor::ActorProcessingErr;
 
 use super::watch::Gap;
-use super::{ExecutionMsg, ExecutionState, Key};
+use super::{ExecutionState, Key};
 use crate::domain::event::Event;
 use crate::domain::ids::ClientOrderId;
 use crate::domain::money::{Net, Price, Quantity};
@@ -26,7 +26,7 @@ const PRICE_AGE_MAX_S: i64 = 30;
 
 impl ExecutionState {
     /// Looks at the exits of every position that an event concerned.
-    pub(super) async fn tend_all(&mut self, _: &ActorRef<ExecutionMsg>) -> Result<(), ActorProcessingErr> {
+    pub(super) async fn tend_all(&mut self) -> Result<(), ActorProcessingErr> {
         if fault::is_off("protection") {
             return Ok(());
         }
@@ -50,7 +50,7 @@ impl ExecutionState {
         Ok(())
     }
 
-    fn net(&self, (connection, symbol): Key) -> Net {
+    pub(super) fn net(&self, (connection, symbol): Key) -> Net {
         self.book.user().position(connection, symbol).map_or(Net::FLAT, |held| held.net)
     }
 
@@ -73,7 +73,7 @@ impl ExecutionState {
             return Vec::new();
         };
         converge(&View {
-            net: self.net(key),
+            net,
             protection,
             exits: &exits,
             lot,
@@ -168,10 +168,6 @@ impl ExecutionState {
         fault::point("execution.release");
         let Some(order) = self.book.order(id) else { return Ok(()) };
         let mut ticket = order.ticket.clone();
-        if let Some(denial) = self.pass(&ticket, |halted| halted) {
-            let (code, reason) = (denial.code.as_str().to_owned(), denial.message);
-            return self.step(id, OrderStep::Rejected { code, reason }, Stages::default()).await;
-        }
         let mut events = Vec::new();
         let moved = |step| Event::OrderMoved { order: id, step, stages: Stages::default() };
         if most < ticket.quantity {
@@ -180,9 +176,7 @@ impl ExecutionState {
             events.push(moved(OrderStep::Amended { quantity: most, kind: ticket.kind, reason }));
         }
         events.push(moved(OrderStep::Released));
-        self.record(events).await?;
-        self.send(ticket);
-        Ok(())
+        self.let_go(ticket, events).await
     }
 
     /// Changes what protects a position.

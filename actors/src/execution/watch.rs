@@ -6,12 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Key;
 use super::book::Book;
-use crate::domain::ids::ClientOrderId;
-use crate::domain::money::Net;
+use crate::domain::ids::{ClientOrderId, ConnectionId};
+use crate::domain::money::{Money, Net};
 use crate::domain::order::{Order, OrderStatus, OrderStep, Purpose};
 use crate::domain::stages::Stamp;
+use crate::domain::survey::Sighting;
 
-/// Longest pause before a protective order that was refused is tried again.
+/// Longest pause before a stop, a target or an exit that was refused is tried again.
 const PAUSE_MAX_S: i64 = 60;
 
 /// The things waited for.
@@ -23,14 +24,14 @@ pub(super) struct Watch {
     partials: BTreeMap<ClientOrderId, DateTime<Utc>>,
     /// Orders that Risk is asked about again.
     pub(super) rechecking: BTreeSet<ClientOrderId>,
-    /// Positions whose protective order was refused: how often, and when the next may be tried.
+    /// Positions of which a stop, a target or an exit was refused: how often, and when the next may be tried.
     refused: BTreeMap<Key, (u32, DateTime<Utc>)>,
     /// Positions without protection, since when, and whether that was told.
     pub(super) unprotected: BTreeMap<Key, Gap>,
     /// Positions that the last survey found to be others than ours: what the broker said.
-    pub(super) drifted: BTreeMap<Key, Net>,
+    pub(super) drifted: BTreeMap<Key, Sighting<Net>>,
     /// Cash at an account that the last survey could not explain.
-    pub(super) cash: BTreeMap<crate::domain::ids::ConnectionId, crate::domain::money::Money>,
+    pub(super) cash: BTreeMap<ConnectionId, Sighting<Money>>,
     /// When the last fill at a position was taken in.
     filled: BTreeMap<Key, DateTime<Utc>>,
 }
@@ -58,7 +59,7 @@ impl Watch {
         if matches!(step, OrderStep::Filled { .. }) {
             self.filled.insert(key, now);
         }
-        if order.ticket.purpose.is_protection() {
+        if order.ticket.purpose != Purpose::Signal {
             if step.is_refusal() {
                 let (count, next) = self.refused.entry(key).or_insert((0, now));
                 *count += 1;
@@ -81,17 +82,17 @@ impl Watch {
         }
     }
 
-    /// Returns whether a protective order may be placed now.
+    /// Returns whether a stop, a target or an exit may be placed now.
     pub(super) fn may_place(&self, key: Key, now: DateTime<Utc>) -> bool {
         self.refused.get(&key).is_none_or(|(_, next)| now >= *next)
     }
 
-    /// Returns how often protective orders were refused in a row.
+    /// Returns how often they were refused in a row.
     pub(super) fn refusals(&self, key: Key) -> u32 {
         self.refused.get(&key).map_or(0, |(count, _)| *count)
     }
 
-    /// Returns the positions whose protective orders may be tried again now.
+    /// Returns the positions where they may be tried again now.
     pub(super) fn to_try_again(&self, now: DateTime<Utc>) -> Vec<Key> {
         self.refused.iter().filter(|(_, (_, next))| now >= *next).map(|(key, _)| *key).collect()
     }
@@ -114,11 +115,7 @@ impl Watch {
     }
 
     /// Returns whether any fill was taken in at an account at or after `when`.
-    pub(super) fn any_filled_since(
-        &self,
-        connection: crate::domain::ids::ConnectionId,
-        when: DateTime<Utc>,
-    ) -> bool {
+    pub(super) fn any_filled_since(&self, connection: ConnectionId, when: DateTime<Utc>) -> bool {
         self.filled.iter().any(|((at, _), filled)| *at == connection && *filled >= when)
     }
 

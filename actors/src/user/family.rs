@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus};
 
 use super::UserMsg;
 use super::lines::Lines;
@@ -53,7 +53,8 @@ pub(super) struct Family {
     positions: BTreeMap<(ConnectionId, Symbol), ActorRef<PositionMsg>>,
     portfolio: bool,
     members: Vec<(ActorId, Kin)>,
-    attempts: u32,
+    /// How often a connection was started again without coming back.
+    attempts: BTreeMap<ConnectionId, u32>,
 }
 
 impl Family {
@@ -79,7 +80,7 @@ impl Family {
             positions: BTreeMap::new(),
             portfolio: false,
             members: Vec::new(),
-            attempts: 0,
+            attempts: BTreeMap::new(),
         }
     }
 
@@ -135,19 +136,15 @@ impl Family {
         self.stop_deciding().await;
     }
 
-    /// Stops Risk and Execution, letting a commit that is under way finish.
+    /// Stops Risk and Execution, letting a commit that is under way finish. They are gone when this returns: two of a
+    /// kind would decide the same signal twice.
     pub(super) async fn stop_deciding(&mut self) {
         self.members.retain(|(_, kin)| *kin != Kin::Deciding);
-        let limit = Some(ractor::concurrency::Duration::from_secs(5));
-        if let Some(risk) = self.lines.risk.get()
-            && risk.stop_and_wait(None, limit).await.is_err()
-        {
-            tracing::debug!("risk was gone already");
+        if let Some(risk) = self.lines.risk.get() {
+            end(&risk).await;
         }
-        if let Some(execution) = self.lines.execution.get()
-            && execution.stop_and_wait(None, limit).await.is_err()
-        {
-            tracing::debug!("execution was gone already");
+        if let Some(execution) = self.lines.execution.get() {
+            end(&execution).await;
         }
     }
 
@@ -187,9 +184,15 @@ impl Family {
 
     pub(super) fn reconnect_later(&mut self, connection: ConnectionId) {
         self.connections.remove(&connection);
-        let pause = backoff(self.attempts);
-        self.attempts = self.attempts.saturating_add(1);
+        let attempts = self.attempts.entry(connection).or_default();
+        let pause = backoff(*attempts);
+        *attempts = attempts.saturating_add(1);
         self.lines.user.send_after(pause, move || UserMsg::Reconnect(connection));
+    }
+
+    /// Takes note that a connection's session is open.
+    pub(super) fn is_back(&mut self, connection: ConnectionId) {
+        self.attempts.remove(&connection);
     }
 
     /// Has the user's actor look after a while at what waits.
@@ -310,6 +313,17 @@ impl Family {
         self.lines.portfolio.set(actor);
         self.portfolio = true;
         Ok(())
+    }
+}
+
+/// Stops an actor after its message, or in the middle of one that takes too long.
+async fn end<M: ractor::Message>(actor: &ActorRef<M>) {
+    let limit = Some(ractor::concurrency::Duration::from_secs(5));
+    if actor.stop_and_wait(None, limit).await.is_err() && actor.get_status() != ActorStatus::Stopped {
+        tracing::warn!(actor = %actor.get_id(), "it did not stop in time; it is cut off");
+        if actor.kill_and_wait(limit).await.is_err() {
+            tracing::debug!("it was gone already");
+        }
     }
 }
 

@@ -16,9 +16,10 @@ impl State {
     pub(super) async fn resume(&mut self, by: String, caller: Caller) -> Result<(), Refused> {
         let event = Arc::new(Event::TradingResumed { scope: Scope::User, by });
         let fact = Fact::by(Some(self.args.id), Arc::clone(&event), &caller);
-        let queued = self.family.kill_switch().unless_by_rules(|| self.args.shared.ledger.commit(vec![fact]));
-        let receipt = queued.ok_or(Refused::HaltedByRules)?.await.map_err(refused)?;
-        self.family.kill_switch().set(None);
+        let resumed = self.family.kill_switch().resume(|| self.args.shared.ledger.commit(vec![fact]));
+        let (ended, queued) = resumed.ok_or(Refused::HaltedByRules)?;
+        let receipt = queued.await.map_err(refused)?;
+        self.family.kill_switch().resumed(ended.as_ref());
         self.told(vec![event], receipt.at);
         Ok(())
     }

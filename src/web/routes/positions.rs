@@ -97,6 +97,7 @@ pub(crate) async fn close(call: Call) -> Result<Answer, Problem> {
         reference: None,
         stop_loss: None,
         take_profits: Vec::new(),
+        account: Some(held.connection),
         leverage: None,
     };
     trades::deliver(&call, instruction).await

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use trade_actors::arrival::Delivery;
-use trade_actors::domain::ids::{ClientOrderId, SignalId};
+use trade_actors::domain::ids::{ClientOrderId, ConnectionId, SignalId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{AmountError, Percent, Price, Quantity};
 use trade_actors::domain::order::{Order, OrderStatus};
@@ -257,7 +257,9 @@ pub(super) async fn deliver(call: &Call, instruction: Instruction) -> Result<Ans
             return Err(reused());
         }
     }
-    let Some(placed) = placed(engine, &account, delivered.signal)? else { return Ok(said(delivered)) };
+    let Some(placed) = placed(engine, &account, instruction.account, delivered.signal)? else {
+        return Ok(said(delivered));
+    };
     let status = if delivered.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     let mut answer = json(status, &Trade::of(&placed))?;
     if let Ok(location) = HeaderValue::try_from(format!("/api/v1/trades/{}", placed.ticket.id)) {
@@ -266,10 +268,16 @@ pub(super) async fn deliver(call: &Call, instruction: Instruction) -> Result<Ans
     Ok(answer)
 }
 
-/// Returns the order that a signal became at the account's default connection.
-fn placed(engine: &Engine, account: &UserState, signal: SignalId) -> Result<Option<Order>, Problem> {
-    let Some(connection) = account.default_connection() else { return Ok(None) };
-    let id = ClientOrderId::derive(account.id, connection.id, signal, 0);
+/// Returns the order that a signal became at the connection it names, or at the default one.
+fn placed(
+    engine: &Engine,
+    account: &UserState,
+    named: Option<ConnectionId>,
+    signal: SignalId,
+) -> Result<Option<Order>, Problem> {
+    let default = account.default_connection().map(|known| known.id);
+    let Some(connection) = named.or(default) else { return Ok(None) };
+    let id = ClientOrderId::derive(account.id, connection, signal, 0);
     Ok(engine.views().order(id)?)
 }
 
@@ -319,6 +327,7 @@ impl NewTrade {
             reference: None,
             stop_loss: price("/stop_loss", self.stop_loss)?.map(Level::At),
             take_profits: price("/take_profit", self.take_profit)?.map(Level::At).into_iter().collect(),
+            account: None,
             leverage: None,
         })
     }

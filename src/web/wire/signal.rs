@@ -109,6 +109,7 @@ pub(super) mod tests {
                 reference: None,
                 stop_loss: None,
                 take_profits: Vec::new(),
+                account: None,
                 leverage: None,
             }),
             outcome,

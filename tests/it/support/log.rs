@@ -34,6 +34,8 @@ pub(crate) struct Story {
     pub(crate) booked: BTreeMap<ClientOrderId, usize>,
     /// Orders that the broker refused, or that ended before they could be sent.
     pub(crate) refused: BTreeSet<ClientOrderId>,
+    /// Orders that wait for something, and were not sent yet.
+    pub(crate) waiting: BTreeSet<ClientOrderId>,
     /// What the paper broker's book says is held, by owner and symbol.
     pub(crate) book: BTreeMap<(String, String), Net>,
     /// What our positions say is held, by owner and symbol.
@@ -65,6 +67,11 @@ impl Story {
             }
             Event::OrderMoved { order, step, .. } => {
                 use OrderStep as S;
+                if matches!(step, S::Queued { .. }) {
+                    self.waiting.insert(order);
+                } else if !matches!(step, S::Amended { .. }) {
+                    self.waiting.remove(&order);
+                }
                 let unsent = matches!(step, S::Canceled { .. }) && !self.booked.contains_key(&order);
                 if unsent || matches!(step, S::Expired { .. } | S::Rejected { .. } | S::Failed { .. }) {
                     self.refused.insert(order);
@@ -112,7 +119,11 @@ impl Story {
         }
         for order in self.approved.values().flatten() {
             let booked = self.booked.get(order).copied().unwrap_or_default();
-            let allowed = if self.refused.contains(order) { 0..=1 } else { 1..=1 };
+            let allowed = match (self.refused.contains(order), self.waiting.contains(order)) {
+                (_, true) => 0..=0,
+                (true, false) => 0..=1,
+                (false, false) => 1..=1,
+            };
             assert!(
                 allowed.contains(&booked),
                 "{booked} entries of the approved order {order} in the broker's book"
@@ -132,6 +143,7 @@ impl Story {
     #[track_caller]
     pub(crate) fn assert_all_is_settled<'a>(&self, acknowledged: impl IntoIterator<Item = &'a str>) {
         self.assert_nothing_lost_or_doubled(acknowledged);
+        assert!(self.waiting.is_empty(), "{:?} still wait", self.waiting);
         assert_eq!(self.held, self.book, "our positions and the broker's book differ");
     }
 

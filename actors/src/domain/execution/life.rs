@@ -122,8 +122,10 @@ fn never_seen(order: &Order, seen: &Circumstances) -> Next {
 pub fn tried_again(order: &Order) -> Next {
     match order.status {
         OrderStatus::PendingCancel => Next::Step(never_sent()),
-        OrderStatus::Pending | OrderStatus::Unknown => Next::Send,
-        OrderStatus::Queued
+        OrderStatus::Pending => Next::Send,
+        // Whether the broker has it is being found out: a pause that began before that sends nothing.
+        OrderStatus::Unknown
+        | OrderStatus::Queued
         | OrderStatus::Accepted
         | OrderStatus::PartiallyFilled
         | OrderStatus::Filled

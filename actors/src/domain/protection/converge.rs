@@ -40,7 +40,7 @@ pub struct View<'a> {
     pub holds: &'a dyn Fn(OrderKind, Quantity) -> bool,
     /// Whether an entry is on its way, so that there may be more to close in a moment.
     pub growing: bool,
-    /// Whether new protective orders may be placed now: not right after the broker refused one.
+    /// Whether new orders may be placed now: not right after the broker refused one.
     pub may_place: bool,
 }
 
@@ -157,7 +157,7 @@ fn leave(view: &View<'_>) -> Vec<Move> {
     // One that waits for its market counts as well: it is a way out already.
     let under_way = sum(view.exits.iter().filter(is_way_out).filter(|exit| !exit.waits()));
     let rest = view.net.size().less(under_way);
-    if resting.is_empty() && !rest.is_zero() {
+    if view.may_place && resting.is_empty() && !rest.is_zero() {
         let purpose = Purpose::Exit { target: None };
         moves.push(Move::Place { quantity: rest, kind: OrderKind::Market, purpose });
     }

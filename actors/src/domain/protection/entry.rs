@@ -1,7 +1,6 @@
 //! How a fill of an entry changes what protects its position.
 
 use super::{Protection, Target};
-use crate::domain::instrument::Instrument;
 use crate::domain::money::{Net, Price, Quantity};
 use crate::domain::order::{Purpose, Ticket};
 use crate::domain::position::Position;
@@ -35,7 +34,7 @@ pub fn after_fill(
     after: &Position,
     known: Option<&Protection>,
     limits: &Limits,
-    instrument: &Instrument,
+    tick: Price,
     complete: bool,
 ) -> Option<Protection> {
     let opens = after.net.is_short() == (ticket.side == Side::Sell);
@@ -54,7 +53,7 @@ pub fn after_fill(
     }
     let entry = after.avg_px()?;
     if known.is_none_or(|known| known.signal != ticket.signal) || complete {
-        set_levels(&mut next, ticket, entry, limits, instrument.tick);
+        set_levels(&mut next, ticket, entry, limits, tick);
     }
     next.signal = ticket.signal;
     (known != Some(&next)).then_some(next)

@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::ids::ClientOrderId;
-use crate::domain::instrument::{AssetClass, Instrument};
 use crate::domain::money::Money;
 use crate::domain::order::{OrderStatus, Purpose, Ticket, TimeInForce};
 use crate::domain::position::Position;
@@ -198,18 +197,6 @@ fn prices_reach_stops_before_targets_and_a_trail_only_follows() {
     assert_eq!(trail.trailed(long, price("91"), price("0.01")), None);
 }
 
-fn instrument() -> Instrument {
-    Instrument {
-        symbol: "TSLA".parse().unwrap(),
-        class: AssetClass::Equity,
-        tick: price("0.01"),
-        lot: quantity(1),
-        size_step: quantity(1),
-        min_notional: Money::ZERO,
-        tradable: true,
-    }
-}
-
 fn ticket(side: Side, stop_loss: Option<Level>) -> Ticket {
     Ticket {
         id: id(1),
@@ -245,10 +232,10 @@ fn held(net: i64, avg: i64) -> Position {
 fn an_entry_without_a_stop_gets_the_users_two_per_cent() {
     let limits = Limits::default();
     let long =
-        after_fill(&ticket(Side::Buy, None), Net::FLAT, &held(10, 250), None, &limits, &instrument(), true);
+        after_fill(&ticket(Side::Buy, None), Net::FLAT, &held(10, 250), None, &limits, Price::CENT, true);
     assert_eq!(long.unwrap().stop, Some(price("245.00")));
     let short =
-        after_fill(&ticket(Side::Sell, None), Net::FLAT, &held(-10, 250), None, &limits, &instrument(), true);
+        after_fill(&ticket(Side::Sell, None), Net::FLAT, &held(-10, 250), None, &limits, Price::CENT, true);
     assert_eq!(short.unwrap().stop, Some(price("255.00")));
 }
 
@@ -258,7 +245,7 @@ fn a_fill_that_only_closes_changes_no_plan() {
     let sale = ticket(Side::Sell, None);
     let after = held(4, 250);
     let before = Net::new(10.into());
-    assert_eq!(after_fill(&sale, before, &after, Some(&plan), &Limits::default(), &instrument(), true), None);
+    assert_eq!(after_fill(&sale, before, &after, Some(&plan), &Limits::default(), Price::CENT, true), None);
 }
 
 /// A broker and a person who do anything, in any order.

@@ -32,6 +32,7 @@ fn money(text: &str) -> Money {
 struct Case {
     connection: Connection,
     trading: Trading,
+    own_halt: Option<Trading>,
     limits: Limits,
     global_halt: Option<String>,
     suspended: Option<String>,
@@ -59,6 +60,7 @@ impl Case {
         Self {
             connection: Connection::new(ConnectionId::new(Uuid::from_u128(2)), "paper", Mode::Paper),
             trading: Trading::Active,
+            own_halt: None,
             limits: Limits::default(),
             global_halt: None,
             suspended: None,
@@ -99,6 +101,7 @@ impl Case {
                     reference: None,
                     stop_loss: None,
                     take_profits: Vec::new(),
+                    account: None,
                     leverage: None,
                 },
             },
@@ -112,6 +115,7 @@ impl Case {
             received_at: now - TimeDelta::milliseconds(self.age_ms),
             connection: &self.connection,
             trading: &self.trading,
+            own_halt: self.own_halt.as_ref(),
             global_halt: self.global_halt.as_deref(),
             suspended: self.suspended.as_deref(),
             plan: self.plan,

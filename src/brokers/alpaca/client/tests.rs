@@ -96,7 +96,7 @@ async fn what_fails_before_a_connection_is_made_was_not_sent() {
         format!("https://{}/x", plain.address),
         "http://no-such-host.invalid/x".to_owned(),
     ] {
-        let lost = get(&url, 100).await.unwrap_err();
+        let lost = get(&url, 5_000).await.unwrap_err();
         assert!(matches!(lost, Lost::Unsent(_)), "{url}: {lost:?}");
     }
     let client = Client::new(Duration::from_millis(500)).unwrap();

@@ -42,7 +42,10 @@ fn after_a_days_loss_every_exit_is_open_and_the_halt_speaks_for_itself() {
     assert_eq!((case.denied(), case.message()), (DenialCode::DailyLoss, words.to_owned()));
     assert_eq!(case.clone().manual().denied(), DenialCode::DailyLoss);
     assert!(case.clone().closing().holding("5").review().is_ok());
-    assert!(case.closing().holding("5").manual().review().is_ok());
+    assert!(case.clone().closing().holding("5").manual().review().is_ok());
+    // The person's own halt stops signals still, though the day's loss stands in its place.
+    let both = case.with(|case| case.own_halt = Some(halted("owner")));
+    assert_eq!(both.closing().holding("5").denied(), DenialCode::Halted);
 }
 
 #[test]
