@@ -69,6 +69,30 @@ async fn a_halt_survives_a_power_cut() {
     assert_eq!(trade["code"], "TRADING_HALTED");
 }
 
+/// The halt is durable, and the process dies before the first entry is cancelled.
+#[tokio::test]
+async fn entries_that_a_crash_kept_open_are_cancelled_when_the_account_is_back() {
+    let setup = Setup::new().still_market().variable("TRADE_EXECUTOR_CRASH", "execution.cancel:0:1");
+    let mut server = setup.start().await;
+    let api = server.owner();
+    let resting = json!({ "id": "l", "ticker": "AAPL", "action": "buy", "quantity": 1, "order_type": "limit", "price": 190 });
+    let resting = api.signal(&resting).await.expect(202);
+    api.settled(resting["signal_id"].as_str().unwrap(), "submitted").await;
+    let halt = api.request(reqwest::Method::POST, "/api/v1/kill-switch");
+    drop(halt.json(&json!({ "active": true, "reason": "enough" })).send().await);
+    wait_until("the crash", || {
+        let crashed = server.has_crashed();
+        async move { crashed }
+    })
+    .await;
+    assert_eq!(log::count(&server.data, "TRADING_HALTED"), 1);
+    assert_eq!(log::count(&server.data, "ORDER_CANCEL_REQUESTED"), 0);
+    server.calm();
+    server.start_again().await;
+    let trade = server.owner().settled(resting["signal_id"].as_str().unwrap(), "cancelled").await;
+    assert!(trade["reason"].as_str().is_some_and(|reason| reason.contains("enough")), "{trade}");
+}
+
 #[tokio::test]
 async fn screens_are_told_who_halted_and_why() {
     let server = Setup::new().start().await;

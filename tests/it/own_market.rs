@@ -192,6 +192,25 @@ async fn a_socket_turns_to_the_market_of_the_account_that_is_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_position_is_closed_by_hand_at_the_account_that_holds_it() {
+    let venue = venue().await;
+    let program = start(&venue).await;
+    let api = program.owner();
+    let paper = api.read("/api/v1/brokers").await["items"][0].clone();
+    to_alpaca(&api).await;
+    buy(&api, "there", "AAPL", "3").await;
+    choose(&api, &paper).await;
+    let sold = api.post("/api/v1/positions/AAPL/close", &json!({})).await.expect(201);
+    assert_eq!(
+        (&sold["broker"], &sold["side"], &sold["quantity"]),
+        (&"alpaca".into(), &"sell".into(), &"3".into())
+    );
+    wait_until("the position to be gone", || async { api.all("/api/v1/positions").await.is_empty() }).await;
+    let held = venue.world().account(KEY).unwrap().holdings.get("AAPL").map(|held| held.qty);
+    assert!(held.is_none_or(|qty| qty.is_zero()), "{held:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_not_loaded_yet_refuses_nobody() {
     let venue = venue().await;
     let program = start(&venue).await;
