@@ -73,7 +73,8 @@ struct Found {
 async fn repetition(count: usize, seconds: u64) -> anyhow::Result<Found> {
     let dir = data_dir()?;
     let data = dir.path().join("data");
-    let seeded = seed::fill(&data, Wanted { users: count, followers: count, tokens: count })?;
+    let seeded =
+        seed::fill(&data, Wanted { users: count, followers: count, tokens: count, stop_loss_pct: 0 })?;
     let tokens = dir.path().join("tokens");
     std::fs::write(&tokens, seeded.tokens.join("\n"))?;
     let token = seeded.webhooks.first().map(String::as_str).unwrap_or_default();
