@@ -84,8 +84,18 @@ pub(crate) struct Found {
     pub(crate) measured: Vec<Measured>,
     /// The server's processor time for one price told to one position, in microseconds.
     pub(crate) price_us: f64,
+    /// The server's processor time for one stop, from its price to its fill, in microseconds.
+    pub(crate) stop_us: f64,
     /// Resident memory of a watched position, in bytes.
     pub(crate) position_bytes: f64,
+}
+
+/// What the server itself needs.
+#[derive(Clone, Copy, Debug)]
+struct Needs {
+    price_us: f64,
+    stop_us: f64,
+    position_bytes: f64,
 }
 
 /// How much there is.
@@ -132,12 +142,12 @@ pub(crate) async fn run(scale: Scale) -> anyhow::Result<()> {
     let dir = data_dir()?;
     let mut scene = Scene::open(size, dir.path()).await?;
     let (venue, moving) = (Rc::clone(&scene.venue), Rc::clone(&scene.moving));
-    let (price_us, position_bytes) = tokio::select! {
-        figures = scene.play() => figures?,
+    let Needs { price_us, stop_us, position_bytes } = tokio::select! {
+        needs = scene.play() => needs?,
         never = keep_moving(&venue, &moving) => match never? {},
     };
     let measured = scene.judge().await?;
-    println!("{}", serde_json::to_string(&Found { measured, price_us, position_bytes })?);
+    println!("{}", serde_json::to_string(&Found { measured, price_us, stop_us, position_bytes })?);
     Ok(())
 }
 
@@ -226,8 +236,8 @@ impl Scene {
         self.server.as_ref().context("the server was stopped")
     }
 
-    /// Opens the positions, has them watched, and reaches all their stops. Returns what a price costs and a position.
-    async fn play(&mut self) -> anyhow::Result<(f64, f64)> {
+    /// Opens the positions, has them watched, and reaches all their stops.
+    async fn play(&mut self) -> anyhow::Result<Needs> {
         self.connect().await?;
         self.server()?.rest().await?;
         let before = self.server()?.rss()? as f64;
@@ -256,8 +266,8 @@ impl Scene {
         let is_left = |at: &usize| !(1..=BURSTS).contains(at);
         let left = self.symbols.iter().enumerate().filter(|(at, _)| is_left(at));
         let left: Vec<_> = left.map(|(_, symbol)| symbol.clone()).collect();
-        self.at_once(Case::All, &left, Decimal::new(80, 0)).await?;
-        Ok((price_us, position_bytes))
+        let stop_us = self.at_once(Case::All, &left, Decimal::new(80, 0)).await?;
+        Ok(Needs { price_us, stop_us, position_bytes })
     }
 
     /// Connects everybody's account at the venue and has signals go there.
@@ -356,20 +366,20 @@ impl Scene {
             sleep(Duration::from_millis(20 + u64::try_from(at * 37 % 100)?)).await;
         }
         self.server()?.rest().await?;
-        let Some(Group { floor, .. }) = self.groups.get_mut(group) else { return Ok(()) };
+        let Group { floor, .. } = self.groups.get_mut(group).context("a repetition")?;
         for _ in 0..self.size.samples {
             self.floor.react(&self.venue, 1, floor).await?;
         }
         Ok(())
     }
 
-    /// Sets prices beyond all stops of some symbols.
-    async fn at_once(&mut self, case: Case, symbols: &[String], price: Decimal) -> anyhow::Result<()> {
+    /// Sets prices beyond all stops of some symbols. Returns the server's processor time a stop, in microseconds.
+    async fn at_once(&mut self, case: Case, symbols: &[String], price: Decimal) -> anyhow::Result<f64> {
         let group = self.group(case)?;
         self.moving.borrow_mut().retain(|symbol| !symbols.contains(symbol));
         let held = self.venue.holdings().into_keys().filter(|(_, symbol)| symbols.contains(symbol));
         let held: Vec<_> = held.collect();
-        let trades = self.venue.trades();
+        let (trades, cpu_s) = (self.venue.trades(), self.server()?.cpu_s()?);
         for symbol in symbols {
             let trigger = Trigger { at: self.venue.show(symbol, price)?, group };
             let reached = held.iter().filter(|(_, of)| of == symbol);
@@ -377,8 +387,10 @@ impl Scene {
         }
         self.venue.until_trades(trades + held.len()).await?;
         self.server()?.rest().await?;
-        let Some(Group { floor, .. }) = self.groups.get_mut(group) else { return Ok(()) };
-        self.floor.react(&self.venue, held.len(), floor).await
+        let used_us = (self.server()?.cpu_s()? - cpu_s) * 1e6;
+        let Group { floor, .. } = self.groups.get_mut(group).context("a repetition")?;
+        self.floor.react(&self.venue, held.len(), floor).await?;
+        Ok(used_us / held.len() as f64)
     }
 
     /// Proves that every position was closed once, after its stop was reached, at the venue and in the log.
