@@ -65,6 +65,8 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
     let all = found.measured.iter().find(|measured| measured.case == Case::All).map_or(0, |all| all.count);
     rows(&mut section, &found, Case::All, &format!("all {all} stops at once"));
     let one = |value: f64| Runs::from_iter([value]);
+    let name = "closing orders that did not reach the venue and were made anew";
+    section.row(Row::new(name, "", one(found.made_anew as f64)));
     let name = "server's processor time a price told to a watched position, surveys of the accounts included";
     section.row(Row::new(name, "µs", one(found.price_us)));
     let name = format!("server's processor time a stop reached, {all} at once");
