@@ -83,7 +83,10 @@ fn watched(scale: Scale) -> anyhow::Result<Found> {
     let mut child = Inner(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
     let mut said = String::new();
     BufReader::new(child.0.stdout.take().context("it says nothing")?).read_line(&mut said)?;
-    serde_json::from_str(&said).context("the watched positions were not measured; why is said above")
+    // It removes its data first: killed now, it would leave them behind.
+    let status = child.0.wait()?;
+    ensure!(status.success(), "the watched positions were not measured ({status}); why is said above");
+    serde_json::from_str(&said).context("what was found")
 }
 
 fn rows(section: &mut Section, found: &Found, case: Case, name: &str) {
