@@ -31,10 +31,16 @@ mod server;
 mod socket;
 #[path = "load/sockets.rs"]
 mod sockets;
+#[path = "load/stops.rs"]
+mod stops;
 #[path = "load/throughput.rs"]
 mod throughput;
 #[path = "load/trail.rs"]
 mod trail;
+#[path = "load/venue.rs"]
+mod venue;
+#[path = "load/watched.rs"]
+mod watched;
 
 use anyhow::{Context, bail};
 
@@ -54,7 +60,7 @@ impl Scale {
     }
 }
 
-const SECTIONS: [&str; 6] = ["latency", "throughput", "log", "memory", "sockets", "fanout"];
+const SECTIONS: [&str; 7] = ["latency", "throughput", "log", "memory", "sockets", "fanout", "stops"];
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -100,6 +106,7 @@ async fn run(name: &str, scale: Scale) -> anyhow::Result<Section> {
         "memory" => memory::measure(scale).await,
         "sockets" => sockets::measure(scale).await,
         "fanout" => fanout::measure(scale).await,
+        "stops" => stops::measure(scale).await,
         other => bail!("no section is called {other:?}"),
     }
 }
@@ -108,6 +115,7 @@ async fn run(name: &str, scale: Scale) -> anyhow::Result<Section> {
 async fn inner(words: &[String]) -> anyhow::Result<()> {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["floor", file] => floor::serve(file.as_ref()).await,
+        ["stops", size] => watched::run(Scale { quick: *size == "quick" }).await,
         ["sockets", address, tokens, count, seconds] => {
             socket::run(address.parse()?, tokens.as_ref(), count.parse()?, seconds.parse()?).await
         }

@@ -28,7 +28,7 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
     let mut section = Section::new("fanout", "One signal for many followers", how);
     let dir = data_dir()?;
     let data = dir.path().join("data");
-    let seeded = seed::fill(&data, Wanted { users: followers, followers, tokens: 0 })?;
+    let seeded = seed::fill(&data, Wanted { users: followers, followers, tokens: 0, stop_loss_pct: 0 })?;
     let token = seeded.webhooks.first().map(String::as_str).unwrap_or_default();
     let (mut answers, mut floor) = (Runs::default(), Runs::default());
     for life in 0..lives {

@@ -29,7 +29,8 @@ use crate::client::Connection;
 use crate::figures::Times;
 
 const FILE_BYTES: u64 = 64 << 20;
-const WRITE_BYTES: usize = 1 << 10;
+/// What one record is taken to be, in bytes.
+pub(crate) const WRITE_BYTES: usize = 1 << 10;
 
 /// A file whose bytes were all written, as a segment's are.
 #[derive(Debug)]

@@ -96,7 +96,7 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
 async fn round(blocks: usize) -> anyhow::Result<Round> {
     let dir = data_dir()?;
     let data = dir.path().join("data");
-    let seeded = seed::fill(&data, Wanted { users: 1, followers: 1, tokens: 0 })?;
+    let seeded = seed::fill(&data, Wanted { users: 1, followers: 1, tokens: 0, stop_loss_pct: 0 })?;
     let server = Server::start(&data, &[]).await?;
     let mut floor = Floor::start(dir.path()).await?;
     let mut connection = Connection::open(server.address).await?;

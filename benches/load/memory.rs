@@ -40,7 +40,7 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
     for users in [1, few, many] {
         let dir = data_dir()?;
         let data = dir.path().join("data");
-        let seeded = seed::fill(&data, Wanted { users, followers: awake, tokens: 0 })?;
+        let seeded = seed::fill(&data, Wanted { users, followers: awake, tokens: 0, stop_loss_pct: 0 })?;
         let mut at = Found::default();
         for _ in 0..repetitions {
             asleep(&data, &mut at).await?;

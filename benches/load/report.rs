@@ -137,7 +137,8 @@ impl Report {
              A figure is the median of its repetitions, the least and the most in parentheses: their distance is the\n\
              noise. A floor is what the machine itself needs for the same, measured in the same run. The load comes over\n\
              loopback from another process, the data is on the same file system as this repository, and the settings are\n\
-             the defaults except where a section says so.\n"
+             the defaults except where a section says so. Users may make any number of orders, have no default stop-loss\n\
+             and merge no signals, so that one signal is one order.\n"
         );
         Ok(Self { scale, file: root.join("docs/PERFORMANCE.md"), head, sections: Vec::new() })
     }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use chrono::SecondsFormat;
 use trade_actors::domain::event::{Event, Fact};
 use trade_actors::domain::ids::UserId;
+use trade_actors::domain::money::Percent;
 use trade_actors::domain::risk::Limits;
 use trade_actors::domain::user::Role;
 use trade_actors::ports::clock::{Clock, SystemClock};
@@ -38,13 +39,21 @@ pub(crate) struct Wanted {
     pub(crate) followers: usize,
     /// How many of them have an API token.
     pub(crate) tokens: usize,
+    /// The stop-loss of an entry that names none, in per cent of its price; 0: none, so that a signal is one order.
+    pub(crate) stop_loss_pct: u32,
 }
 
 /// Fills a new data directory, index included, so that a server finds nothing left to do.
 pub(crate) fn fill(dir: &Path, wanted: Wanted) -> anyhow::Result<Seeded> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut disk = Disk::open(dir, &StoreConfig::default())?;
-    let limits = Limits { orders_per_minute: 1_000_000, ..Limits::default() };
+    // A signal that is merged into the one before, or contradicts it, would be no order of its own.
+    let limits = Limits {
+        orders_per_minute: 1_000_000,
+        merge_window_s: 0,
+        stop_loss_pct: Percent::new(wanted.stop_loss_pct.into()),
+        ..Limits::default()
+    };
     let mut seeded = Seeded { webhooks: Vec::with_capacity(wanted.users), tokens: Vec::new() };
     let mut users: Vec<UserId> = Vec::with_capacity(wanted.users);
     let mut leader = None;

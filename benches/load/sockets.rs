@@ -73,7 +73,8 @@ struct Found {
 async fn repetition(count: usize, seconds: u64) -> anyhow::Result<Found> {
     let dir = data_dir()?;
     let data = dir.path().join("data");
-    let seeded = seed::fill(&data, Wanted { users: count, followers: count, tokens: count })?;
+    let seeded =
+        seed::fill(&data, Wanted { users: count, followers: count, tokens: count, stop_loss_pct: 0 })?;
     let tokens = dir.path().join("tokens");
     std::fs::write(&tokens, seeded.tokens.join("\n"))?;
     let token = seeded.webhooks.first().map(String::as_str).unwrap_or_default();
@@ -86,7 +87,7 @@ async fn repetition(count: usize, seconds: u64) -> anyhow::Result<Found> {
     let mut command = with_many_files(&std::env::current_exe()?);
     command.args(["--inner", "sockets", &server.address.to_string()]).arg(&tokens);
     command.args([count.to_string(), seconds.to_string()]);
-    let mut client = Screens(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+    let mut client = Inner(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
     let mut said = BufReader::new(client.0.stdout.take().context("the client says nothing")?).lines();
     let mut line = move || said.next().context("the client ended early")?.context("the client's words");
     let open = line()?;
@@ -117,11 +118,11 @@ async fn open_accounts(data: &std::path::Path, token: &str) -> anyhow::Result<()
     server.stop().await
 }
 
-/// The client's process.
+/// Another process of ours; it ends with its owner.
 #[derive(Debug)]
-struct Screens(Child);
+pub(crate) struct Inner(pub(crate) Child);
 
-impl Drop for Screens {
+impl Drop for Inner {
     fn drop(&mut self) {
         if self.0.kill().is_ok() && self.0.wait().is_err() {
             eprintln!("process {} may still run", self.0.id());

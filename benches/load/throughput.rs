@@ -109,7 +109,7 @@ pub(crate) async fn measure(scale: Scale) -> anyhow::Result<Section> {
 async fn repetition(load: Load, during: Duration) -> anyhow::Result<Outcome> {
     let dir = data_dir()?;
     let data = dir.path().join("data");
-    let seeded = seed::fill(&data, Wanted { users: USERS, followers: 1, tokens: 0 })?;
+    let seeded = seed::fill(&data, Wanted { users: USERS, followers: 1, tokens: 0, stop_loss_pct: 0 })?;
     let floor = floor_per_s(dir.path(), load, during / 5).await?;
     let server = Server::start(&data, &[("PAPER__LATENCY_MS", load.broker_ms.to_string())]).await?;
     let address = server.address;

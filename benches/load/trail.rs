@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
 use trade_actors::domain::event::Event;
 use trade_actors::domain::ids::{ClientOrderId, SignalId};
+use trade_actors::domain::order::{OrderStep, Purpose};
 use trade_actors::domain::stages::{Stages, Stamp};
 use trade_executor::store::segments::{SegmentReader, verify};
 
@@ -18,6 +20,14 @@ pub(crate) struct Passed {
     pub(crate) stages: Stages,
     /// Whether it was denied.
     pub(crate) denied: bool,
+    /// Its name at the broker.
+    pub(crate) id: ClientOrderId,
+    /// What it was for.
+    pub(crate) purpose: Purpose,
+    /// How many fills it had.
+    pub(crate) fills: usize,
+    /// When its last fill became durable, to the millisecond.
+    pub(crate) filled_at: Option<DateTime<Utc>>,
 }
 
 /// The orders in a log.
@@ -44,26 +54,42 @@ impl Trail {
                 .iter()
                 .any(|kind| payload.contains(kind))
             {
-                trail.fold(Event::parse(payload)?, &mut places);
+                trail.fold(Event::parse(payload)?, &record.timestamp, &mut places)?;
             }
         }
         Ok(trail)
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no order")]
-    fn fold(&mut self, event: Event, places: &mut BTreeMap<ClientOrderId, usize>) {
+    fn fold(
+        &mut self,
+        event: Event,
+        time: &str,
+        places: &mut BTreeMap<ClientOrderId, usize>,
+    ) -> anyhow::Result<()> {
         let (ticket, stages, denied) = match event {
-            Event::SignalReceived { signal, .. } => return self.signals.push(signal.id),
+            Event::SignalReceived { signal, .. } => {
+                self.signals.push(signal.id);
+                return Ok(());
+            }
             Event::OrderCreated { ticket, stages, .. } => (ticket, stages, false),
             Event::OrderDenied { ticket, stages, .. } => (ticket, stages, true),
-            Event::OrderMoved { order, stages, .. } => {
-                let known = places.get(&order).and_then(|at| self.orders.get_mut(*at));
-                return known.into_iter().for_each(|known| known.stages.merge(&stages));
+            Event::OrderMoved { order, step, stages } => {
+                if let Some(known) = places.get(&order).and_then(|at| self.orders.get_mut(*at)) {
+                    known.stages.merge(&stages);
+                    if matches!(step, OrderStep::Filled { .. }) {
+                        known.fills += 1;
+                        known.filled_at = Some(DateTime::parse_from_rfc3339(time)?.to_utc());
+                    }
+                }
+                return Ok(());
             }
-            _ => return,
+            _ => return Ok(()),
         };
         places.insert(ticket.id, self.orders.len());
-        self.orders.push(Passed { signal: ticket.signal, stages, denied });
+        let (signal, id, purpose) = (ticket.signal, ticket.id, ticket.purpose);
+        self.orders.push(Passed { signal, stages, denied, id, purpose, fills: 0, filled_at: None });
+        Ok(())
     }
 
     /// Says so when not every signal became exactly one order.
@@ -77,6 +103,11 @@ impl Trail {
             );
         }
         Ok(())
+    }
+
+    /// Returns how many orders there are for a purpose.
+    pub(crate) fn count(&self, is_meant: impl Fn(Purpose) -> bool) -> usize {
+        self.orders.iter().filter(|order| !order.denied && is_meant(order.purpose)).count()
     }
 
     /// Returns the longest time from receipt to a stage over all orders of a signal, in microseconds.

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use rust_decimal::Decimal;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use trade_actors::domain::calendar::MarketStatus;
 use trade_actors::domain::instrument::{Instrument, Symbol};
@@ -29,7 +29,7 @@ use crate::brokers::bucket::Urgency;
 const HOURS: Duration = Duration::from_secs(60);
 /// How often prices that are not streamed are asked for.
 const POLL: Duration = Duration::from_secs(5);
-/// How long after one answer the feed gives the next.
+/// How long after one answer the feed gives the next; a price after a longer silence is told at once.
 const PACE: Duration = Duration::from_millis(100);
 /// How often they are asked for while nothing is traded.
 const POLL_CLOSED: Duration = Duration::from_secs(60);
@@ -96,7 +96,7 @@ impl AlpacaMarket {
     /// Returns the stream of prices; one at a time is to be read.
     #[must_use]
     pub fn feed(self: &Arc<Self>) -> Box<dyn Feed> {
-        Box::new(Prices { market: Arc::clone(self), is_first: true })
+        Box::new(Prices { market: Arc::clone(self), is_first: true, told: None })
     }
 
     /// Has the market ask with an account's credentials, too; waits for what is traded and when, if that is not known.
@@ -480,6 +480,8 @@ async fn poll(market: Weak<AlpacaMarket>, mut wanted: watch::Receiver<()>) {
 struct Prices {
     market: Arc<AlpacaMarket>,
     is_first: bool,
+    /// When the last answer was given.
+    told: Option<Instant>,
 }
 
 impl Feed for Prices {
@@ -493,14 +495,18 @@ impl Feed for Prices {
                 self.market.take_fresh();
                 let all: Vec<_> = self.market.read().quotes.values().copied().collect();
                 if !all.is_empty() {
+                    self.told = Some(Instant::now());
                     return all;
                 }
             }
             loop {
                 self.market.fresh.notified().await;
-                sleep(PACE).await;
+                if let Some(told) = self.told {
+                    sleep_until(told + PACE).await;
+                }
                 let fresh = self.market.take_fresh();
                 if !fresh.is_empty() {
+                    self.told = Some(Instant::now());
                     return fresh;
                 }
             }

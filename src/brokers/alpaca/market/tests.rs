@@ -63,6 +63,19 @@ async fn the_feed_tells_the_latest_of_each_symbol_once() {
     assert_eq!(market.take_fresh(), []);
 }
 
+#[tokio::test]
+async fn a_price_after_a_silence_is_told_at_once_and_the_next_ones_together() {
+    let (_, market) = market();
+    let mut feed = market.feed();
+    let shown = async { market.show(aapl(), &best(190.0, 190.02)) };
+    let (told, ()) = tokio::join!(timeout(PACE / 2, feed.next()), shown);
+    assert_eq!(told.unwrap().len(), 1, "it does not wait for others");
+    let began = Instant::now();
+    market.show(aapl(), &best(191.0, 191.02));
+    assert_eq!(feed.next().await.first().map(|quote| quote.bid), Some(price("191")));
+    assert!(began.elapsed() >= PACE / 2, "a crowd of prices is told ten times a second");
+}
+
 #[test]
 fn a_halt_lasts_until_it_is_lifted_something_trades_or_its_word_is_old() {
     let (clock, market) = market();
