@@ -13,6 +13,8 @@ pub mod bucket;
 pub mod dial;
 pub mod paper;
 pub mod probe;
+#[cfg(test)]
+mod sample;
 
 /// The sealed credentials of connections.
 pub trait Secrets: Send + Sync + std::fmt::Debug {

@@ -4,13 +4,14 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use trade_actors::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
+use trade_actors::domain::ids::ConnectionId;
 use trade_actors::domain::money::{Money, Percent, Price, Quantity};
-use trade_actors::domain::order::{Purpose, Ticket, TimeInForce};
+use trade_actors::domain::order::{Ticket, TimeInForce};
 use trade_actors::domain::report::RefusalCode;
-use trade_actors::domain::signal::{OrderKind, Origin, Side, Trail};
+use trade_actors::domain::signal::{OrderKind, Trail};
 
 use super::{map, wire};
+use crate::brokers::sample;
 
 fn price(text: &str) -> Price {
     Price::new(text.parse().unwrap()).unwrap()
@@ -21,25 +22,7 @@ fn quantity(text: &str) -> Quantity {
 }
 
 fn ticket(kind: OrderKind, units: &str) -> Ticket {
-    let id = Uuid::from_u128;
-    let (user, connection, signal) = (UserId::new(id(1)), ConnectionId::new(id(2)), SignalId::new(id(3)));
-    Ticket {
-        id: ClientOrderId::derive(user, connection, signal, 0),
-        user,
-        signal,
-        origin: Origin::Manual,
-        connection,
-        symbol: "AAPL".parse().unwrap(),
-        side: Side::Buy,
-        quantity: quantity(units),
-        kind,
-        time_in_force: TimeInForce::Gtc,
-        extended_hours: false,
-        purpose: Purpose::Signal,
-        reduces: false,
-        stop_loss: None,
-        take_profits: Vec::new(),
-    }
+    Ticket { quantity: quantity(units), kind, time_in_force: TimeInForce::Gtc, ..sample::ticket() }
 }
 
 fn sent(ticket: &Ticket) -> Value {

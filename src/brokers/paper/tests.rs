@@ -10,14 +10,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::brokers::alpaca::Alpaca;
-use crate::brokers::{BROKERS, BuiltIn, NoSecrets};
+use crate::brokers::{BROKERS, BuiltIn, NoSecrets, sample};
 use crate::config::AlpacaConfig;
-use trade_actors::domain::ids::SignalId;
 use trade_actors::domain::money::{Net, Quantity};
-use trade_actors::domain::order::{Purpose, TimeInForce};
 use trade_actors::domain::paper::{PaperAccount, report};
 use trade_actors::domain::report::ReportedState;
-use trade_actors::domain::signal::{OrderKind, Origin, Side};
+use trade_actors::domain::signal::{OrderKind, Side};
 use trade_actors::domain::stages::Stamp;
 use trade_actors::ports::broker::{Brokers, UnknownBroker};
 use trade_actors::ports::journal::Receipt;
@@ -142,20 +140,10 @@ impl Floor {
 fn ticket(id: u128, side: Side, units: i64, kind: OrderKind) -> Ticket {
     Ticket {
         id: ClientOrderId::new(Uuid::from_u128(id)),
-        user: UserId::new(Uuid::from_u128(1)),
-        signal: SignalId::new(Uuid::nil()),
-        origin: Origin::Manual,
-        connection: ConnectionId::new(Uuid::from_u128(2)),
-        symbol: "AAPL".parse().unwrap(),
         side,
         quantity: Quantity::new(Decimal::from(units)).unwrap(),
         kind,
-        time_in_force: TimeInForce::Day,
-        extended_hours: false,
-        purpose: Purpose::Signal,
-        reduces: false,
-        stop_loss: None,
-        take_profits: Vec::new(),
+        ..sample::ticket()
     }
 }
 

@@ -7,10 +7,10 @@ use super::*;
 use crate::domain::ids::ClientOrderId;
 use crate::domain::instrument::{AssetClass, Instrument};
 use crate::domain::money::Money;
-use crate::domain::order::{OrderStatus, Purpose, Ticket, TimeInForce};
+use crate::domain::order::{OrderStatus, Purpose, Ticket};
 use crate::domain::position::Position;
 use crate::domain::risk::Limits;
-use crate::domain::signal::{Level, OrderKind, Origin};
+use crate::domain::signal::{Level, OrderKind};
 
 fn price(value: &str) -> Price {
     Price::new(value.parse().unwrap()).unwrap()
@@ -213,20 +213,11 @@ fn instrument() -> Instrument {
 fn ticket(side: Side, stop_loss: Option<Level>) -> Ticket {
     Ticket {
         id: id(1),
-        user: crate::domain::ids::UserId::new(Uuid::nil()),
         signal: signal(),
-        origin: Origin::Tradingview,
-        connection: ConnectionId::new(Uuid::nil()),
         symbol: "TSLA".parse().unwrap(),
         side,
-        quantity: quantity(10),
-        kind: OrderKind::Market,
-        time_in_force: TimeInForce::Day,
-        extended_hours: false,
-        purpose: Purpose::Signal,
-        reduces: false,
         stop_loss,
-        take_profits: Vec::new(),
+        ..Ticket::sample()
     }
 }
 
