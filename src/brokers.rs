@@ -8,6 +8,7 @@ use trade_actors::ports::broker::{Broker, Brokers, UnknownBroker};
 use trade_actors::ports::market::Market;
 use trade_actors::ports::store::StoreError;
 
+pub mod accounts;
 pub mod alpaca;
 pub mod bucket;
 pub mod dial;

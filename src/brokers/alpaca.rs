@@ -38,6 +38,7 @@ use self::client::Client;
 use self::market::AlpacaMarket;
 use self::session::{Hosts, Session};
 use super::Secrets;
+use super::accounts::Accounts;
 use crate::config::AlpacaConfig;
 
 /// The broker's name.
@@ -47,7 +48,7 @@ pub const NAME: &str = "alpaca";
 #[derive(Debug)]
 pub struct Alpaca {
     house: Arc<House>,
-    accounts: Mutex<BTreeMap<ConnectionId, Weak<AlpacaAccount>>>,
+    accounts: Accounts<AlpacaAccount>,
 }
 
 /// What tells two ways to Alpaca apart: the fingerprint of the credentials, and whether the money is real.
@@ -97,31 +98,18 @@ impl Alpaca {
             secrets,
             sessions: Mutex::default(),
         };
-        Ok(Self { house: Arc::new(house), accounts: Mutex::default() })
+        Ok(Self { house: Arc::new(house), accounts: Accounts::default() })
     }
 
     /// Returns the account of a connection, not yet connected. Two holders of one connection share one account.
     #[must_use]
     pub fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(account) = accounts.get(&connection).and_then(Weak::upgrade) {
-            return account;
-        }
-        // Swept whenever it doubles, so that forgotten accounts cost no more than held ones.
-        if accounts.len().is_power_of_two() {
-            accounts.retain(|_, account| account.strong_count() > 0);
-        }
-        let account = AlpacaAccount::new(Arc::clone(&self.house), user, connection);
-        accounts.insert(connection, Arc::downgrade(&account));
-        account
+        self.accounts.open(connection, || AlpacaAccount::new(Arc::clone(&self.house), user, connection))
     }
 
     /// Has a connection read its credentials again: they were replaced or removed.
     pub fn renew(&self, connection: ConnectionId) {
-        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let account = accounts.get(&connection).and_then(Weak::upgrade);
-        drop(accounts);
-        if let Some(account) = account {
+        if let Some(account) = self.accounts.held(connection) {
             account.renew();
         }
     }

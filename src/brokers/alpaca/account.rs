@@ -23,6 +23,7 @@ use super::refusal::{Verdict, no_credentials};
 use super::session::{Service, Session, read, unexpected};
 use super::tally::{Known, Missing, Tally};
 use super::{House, NAME, map, updates, wire};
+use crate::brokers::accounts::Hearing;
 use crate::brokers::bucket::Urgency;
 
 /// When to try again after the credentials could not be read.
@@ -33,15 +34,6 @@ const PAGE: usize = 500;
 const PAGES: usize = 20;
 /// How often an order's relatives are asked for before it is left to a later look-up.
 const RELATIVES: usize = 4;
-
-/// Whoever hears of what happens later.
-struct Hearing(Listener);
-
-impl std::fmt::Debug for Hearing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hearing")
-    }
-}
 
 /// The way to the account, as far as it is known.
 #[derive(Debug, Default)]
@@ -60,7 +52,7 @@ pub struct AlpacaAccount {
     connection: ConnectionId,
     way: Mutex<Way>,
     tally: Mutex<Tally>,
-    listener: Mutex<Option<Hearing>>,
+    hearing: Hearing,
     /// Reads the stream; it ends with the account.
     updates: Mutex<JoinSet<()>>,
 }
@@ -85,7 +77,7 @@ impl AlpacaAccount {
             connection,
             way: Mutex::default(),
             tally: Mutex::default(),
-            listener: Mutex::default(),
+            hearing: Hearing::default(),
             updates: Mutex::default(),
         });
         // Read at once, so that the mode is known; what fails now is tried again when it is needed.
@@ -121,7 +113,7 @@ impl AlpacaAccount {
     /// Has the credentials read again at the next request, and the stream opened with them.
     pub(super) fn renew(&self) {
         lock(&self.way).is_suspect = true;
-        if lock(&self.listener).is_some() {
+        if self.hearing.is_open() {
             lock(&self.updates).abort_all();
             self.follow();
         }
@@ -341,9 +333,7 @@ impl AlpacaAccount {
     }
 
     pub(super) fn tell(&self, told: Told) {
-        if let Some(Hearing(hear)) = &*lock(&self.listener) {
-            hear(told);
-        }
+        self.hearing.tell(told);
     }
 }
 
@@ -452,8 +442,7 @@ impl Broker for AlpacaAccount {
     }
 
     fn stream(&self, to: Listener) {
-        let before = lock(&self.listener).replace(Hearing(to));
-        if before.is_none() {
+        if self.hearing.open(to) {
             self.follow();
         }
     }
