@@ -142,15 +142,8 @@ impl Protection {
     /// It only ever moves in the position's favour.
     #[must_use]
     pub fn trailed(&self, net: Net, price: Price, tick: Price) -> Option<Price> {
-        let trail = self.trail?;
-        let long = !net.is_short();
-        let stop = match (trail, long) {
-            (Trail::Amount(far), true) => price.moved(-far.get(), tick),
-            (Trail::Amount(far), false) => price.moved(far.get(), tick),
-            (Trail::Percent(far), true) => price.shifted(far.negated(), tick),
-            (Trail::Percent(far), false) => price.shifted(far, tick),
-        };
-        let better = self.stop.is_none_or(|known| if long { stop > known } else { stop < known });
+        let stop = self.trail?.behind(price, exit_side(net), tick);
+        let better = self.stop.is_none_or(|known| if net.is_short() { stop < known } else { stop > known });
         better.then_some(stop)
     }
 }
