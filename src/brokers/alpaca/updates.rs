@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use trade_actors::domain::ids::ConnectionId;
+use trade_actors::domain::restart::backoff_from;
 use trade_actors::ports::broker::{BrokerError, Told};
 
 use super::account::AlpacaAccount;
@@ -27,12 +28,14 @@ const SILENCE: Duration = Duration::from_secs(45);
 const GREETING: Duration = Duration::from_secs(10);
 /// How long a frame may take to be written.
 const WRITE: Duration = Duration::from_secs(5);
+/// Pause after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after the credentials were refused.
 const REFUSED: Duration = Duration::from_secs(30);
 
-/// Returns how long to wait before attempt `nth`, counted from 0: 1, 2, 4 and so on up to 30 seconds.
-pub(super) fn pause(nth: u32) -> Duration {
-    Duration::from_secs(1 << nth.min(5)).min(Duration::from_secs(30))
+/// Returns how long to wait before a stream that broke is opened again, after so many failures.
+pub(super) fn pause(failures: u32) -> Duration {
+    backoff_from(FIRST_PAUSE, failures)
 }
 
 /// Why a stream ended.

@@ -79,12 +79,6 @@ fn account(url: String) -> (Alpaca, Arc<dyn Broker>, UnboundedReceiver<Told>) {
     (alpaca, broker, told)
 }
 
-#[test]
-fn the_pauses_double_up_to_half_a_minute() {
-    let seconds: Vec<_> = (0..8).map(|nth| pause(nth).as_secs()).collect();
-    assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30, 30]);
-}
-
 #[tokio::test]
 async fn it_says_who_it_is_and_what_it_wants() {
     let (url, mut hears, _tasks) = stream("authorized", &[]).await;
