@@ -174,12 +174,11 @@ impl AlpacaAccount {
                     "Alpaca has the order already, but does not show it yet".to_owned(),
                 )),
             },
-            Err(Verdict::Error(error)) => {
-                if matches!(&error, BrokerError::Refused(refusal) if refusal.message.contains("halt")) {
-                    self.house.market.halt_for_now(ticket.symbol);
-                }
-                Err(error)
+            Err(Verdict::Halted(refusal)) => {
+                self.house.market.halt_for_now(ticket.symbol);
+                Err(BrokerError::Refused(refusal))
             }
+            Err(Verdict::Error(error)) => Err(error),
             Err(Verdict::Missing | Verdict::Ended | Verdict::Slow(_)) => {
                 Err(BrokerError::Unknown("Alpaca gave an answer that fits no new order".to_owned()))
             }

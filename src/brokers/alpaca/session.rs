@@ -167,9 +167,11 @@ impl Session {
                 self.bucket(service).close(retry_after, self.clock.stamp());
                 Err(Verdict::Error(BrokerError::NotReceived { retry_after }))
             }
-            verdict @ (Verdict::Error(_) | Verdict::Exists | Verdict::Missing | Verdict::Ended) => {
-                Err(verdict)
-            }
+            verdict @ (Verdict::Error(_)
+            | Verdict::Exists
+            | Verdict::Missing
+            | Verdict::Ended
+            | Verdict::Halted(_)) => Err(verdict),
         }
     }
 
@@ -231,6 +233,7 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BrokerError> {
 pub fn unexpected(verdict: Verdict) -> BrokerError {
     match verdict {
         Verdict::Error(error) => error,
+        Verdict::Halted(refusal) => BrokerError::Refused(refusal),
         Verdict::Slow(retry_after) => BrokerError::NotReceived { retry_after },
         Verdict::Missing => BrokerError::Refused(Refusal {
             code: RefusalCode::OrderRejected,
