@@ -23,9 +23,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use trade_actors::domain::ids::{ConnectionId, UserId};
-use trade_actors::domain::money::Money;
 use trade_actors::domain::order::Mode;
-use trade_actors::domain::portfolio::Balance;
 use trade_actors::ports::broker::{Broker, BrokerError};
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::market::{Feed, Market};
@@ -66,15 +64,6 @@ pub(super) struct House {
     market: Arc<AlpacaMarket>,
     /// By credentials: two connections to one account share its allowance.
     sessions: Mutex<BTreeMap<Way, Weak<Session>>>,
-}
-
-/// What a test of credentials found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// What people know the account by.
-    pub account_number: String,
-    /// What it holds.
-    pub balance: Balance,
 }
 
 impl Alpaca {
@@ -126,15 +115,14 @@ impl Alpaca {
         self.house.market.feed()
     }
 
-    /// Tries credentials out (FR-015): asks Alpaca for their account, and sends nothing to the market.
+    /// Tries credentials out (FR-015): asks Alpaca for their account, and sends nothing to the market. Returns what
+    /// people know the account by.
     ///
     /// # Errors
     /// When they do not work, when the account may not trade, or when Alpaca cannot be asked.
-    pub async fn probe(&self, credentials: AlpacaCredentials, mode: Mode) -> Result<Probe, BrokerError> {
+    pub async fn probe(&self, credentials: AlpacaCredentials, mode: Mode) -> Result<String, BrokerError> {
         let session = self.house.session(credentials, mode);
-        let account = account::fetch(&session).await?;
-        let balance = map::balance(&account, Money::ZERO, self.house.clock.now());
-        Ok(Probe { account_number: account.account_number, balance })
+        Ok(account::fetch(&session).await?.account_number)
     }
 }
 
@@ -152,8 +140,7 @@ impl House {
             Mode::Paper => self.paper.clone(),
         };
         let clock = Arc::clone(&self.clock);
-        let session =
-            Arc::new(Session::new(self.client.clone(), &self.config, hosts, credentials, mode, clock));
+        let session = Arc::new(Session::new(self.client.clone(), &self.config, hosts, credentials, clock));
         sessions.insert(key, Arc::downgrade(&session));
         session
     }

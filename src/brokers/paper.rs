@@ -17,7 +17,7 @@ use trade_actors::domain::event::{Event, Fact};
 use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Money, Price, Quantity};
-use trade_actors::domain::order::{Mode, Ticket};
+use trade_actors::domain::order::Ticket;
 use trade_actors::domain::paper::Terms;
 use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
@@ -292,10 +292,6 @@ impl PaperBroker {
 }
 
 impl Broker for PaperBroker {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     /// The book is in the log, so what it does not hold does not exist.
     fn promises(&self) -> Promises {
         Promises { shows_orders_at_once: true, ids: IdScope::Forever }
@@ -319,10 +315,6 @@ impl Broker for PaperBroker {
             }
             Ok(reports)
         })
-    }
-
-    fn mode(&self) -> Mode {
-        Mode::Paper
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, ExecutionId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Money, Price, Quantity};
-use trade_actors::domain::order::{Fill, Mode, Ticket};
+use trade_actors::domain::order::{Fill, Ticket};
 use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, RefusalCode};
@@ -22,7 +22,7 @@ use trade_actors::ports::broker::{Broker, BrokerError, IdScope, Listener, Promis
 use super::refusal::{Verdict, no_credentials};
 use super::session::{Service, Session, read, unexpected};
 use super::tally::{Known, Missing, Tally};
-use super::{House, NAME, map, updates, wire};
+use super::{House, map, updates, wire};
 use crate::brokers::accounts::Hearing;
 use crate::brokers::bucket::Urgency;
 
@@ -70,7 +70,7 @@ pub async fn fetch(session: &Session) -> Result<wire::Account, BrokerError> {
 
 impl AlpacaAccount {
     pub(super) fn new(house: Arc<House>, user: UserId, connection: ConnectionId) -> Arc<Self> {
-        let account = Arc::new_cyclic(|me| Self {
+        Arc::new_cyclic(|me| Self {
             house,
             me: me.clone(),
             user,
@@ -79,12 +79,7 @@ impl AlpacaAccount {
             tally: Mutex::default(),
             hearing: Hearing::default(),
             updates: Mutex::default(),
-        });
-        // Read at once, so that the mode is known; what fails now is tried again when it is needed.
-        if let Err(error) = account.session() {
-            tracing::debug!(connection.id = %connection, %error, "an Alpaca account has no credentials yet");
-        }
-        account
+        })
     }
 
     /// Returns the way to the account.
@@ -364,15 +359,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Broker for AlpacaAccount {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn mode(&self) -> Mode {
-        // Without credentials nothing is ever sent, so no money is at stake.
-        self.session().map_or(Mode::Paper, |session| session.mode())
-    }
-
     fn connect(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
         Box::pin(self.with(async |session: &Session| {
             self.list_open(session).await?;

@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::sleep;
 
-use trade_actors::domain::order::Mode;
 use trade_actors::domain::report::{Refusal, RefusalCode};
 use trade_actors::ports::broker::BrokerError;
 use trade_actors::ports::clock::Clock;
@@ -57,7 +56,6 @@ pub enum Service {
 pub struct Session {
     client: Client,
     hosts: Hosts,
-    mode: Mode,
     credentials: AlpacaCredentials,
     clock: Arc<dyn Clock>,
     trading: Mutex<Bucket>,
@@ -72,18 +70,11 @@ impl Session {
         config: &AlpacaConfig,
         hosts: Hosts,
         credentials: AlpacaCredentials,
-        mode: Mode,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let bucket = || Mutex::new(Bucket::new(config.requests_per_minute, clock.stamp()));
         let (trading, data) = (bucket(), bucket());
-        Self { client, hosts, mode, credentials, clock, trading, data }
-    }
-
-    /// Returns whether its money is real.
-    #[must_use]
-    pub const fn mode(&self) -> Mode {
-        self.mode
+        Self { client, hosts, credentials, clock, trading, data }
     }
 
     /// Returns the hosts.

@@ -1,17 +1,22 @@
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use trade_actors::domain::ids::ConnectionId;
 use trade_actors::domain::money::{Money, Percent, Price, Quantity};
-use trade_actors::domain::order::{Ticket, TimeInForce};
+use trade_actors::domain::order::{Mode, Ticket, TimeInForce};
 use trade_actors::domain::report::RefusalCode;
 use trade_actors::domain::signal::{OrderKind, Trail};
+use trade_actors::ports::clock::SystemClock;
 
-use super::{map, wire};
-use crate::brokers::sample;
+use super::{Alpaca, AlpacaCredentials, map, wire};
+use crate::brokers::{NoSecrets, sample};
+use crate::config::AlpacaConfig;
 
 fn price(text: &str) -> Price {
     Price::new(text.parse().unwrap()).unwrap()
@@ -35,6 +40,18 @@ fn refused(ticket: &Ticket) -> RefusalCode {
     let refusal = map::new_order(ticket).unwrap_err();
     assert!(refusal.message.contains("Nothing was sent."), "{}", refusal.message);
     refusal.code
+}
+
+#[test]
+fn the_mode_decides_where_orders_go_and_where_their_news_come_from() {
+    let alpaca =
+        Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), Arc::new(SystemClock::new())).unwrap();
+    let keys = AlpacaCredentials::OAuth { access_token: SecretString::from("token".to_owned()) };
+    for (mode, host) in [(Mode::Live, "api.alpaca.markets"), (Mode::Paper, "paper-api.alpaca.markets")] {
+        let session = alpaca.house.session(keys.clone(), mode);
+        let hosts = session.hosts();
+        assert_eq!((hosts.trading.host_str(), hosts.updates.host_str()), (Some(host), Some(host)));
+    }
 }
 
 #[test]

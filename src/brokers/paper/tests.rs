@@ -373,9 +373,9 @@ fn brokers_are_opened_by_name() {
     let clock = Arc::new(Stopped);
     let alpaca = Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), clock).unwrap();
     let built_in = BuiltIn { paper: floor.brokers, alpaca: Arc::new(alpaca) };
-    for (name, ..) in BROKERS {
-        assert_eq!(built_in.open(user, connection, name).unwrap().name(), *name);
-    }
+    let at_once = |name: &str| built_in.open(user, connection, name).unwrap().promises().shows_orders_at_once;
+    let opened: Vec<_> = BROKERS.iter().map(|(name, ..)| (*name, at_once(name))).collect();
+    assert_eq!(opened, [("paper", true), ("alpaca", false)]);
     let unknown = built_in.open(user, connection, "nope").unwrap_err();
     assert_eq!(unknown, UnknownBroker("nope".to_owned()));
 }

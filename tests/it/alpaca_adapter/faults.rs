@@ -207,7 +207,6 @@ async fn credentials_that_are_refused_missing_or_new_are_told_apart() {
     desk.drawer.0.lock().unwrap().insert(connection(), (token, Mode::Live));
     desk.alpaca.renew(connection());
     desk.broker.connect().await.unwrap();
-    assert_eq!(desk.broker.mode(), Mode::Live);
     desk.listen().await;
 
     let nobody = desk.alpaca.account(user(), ConnectionId::new(Uuid::from_u128(9)));
@@ -221,9 +220,7 @@ async fn credentials_that_are_refused_missing_or_new_are_told_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_tried_out_before_they_are_kept() {
     let desk = Desk::open().await;
-    let probe = desk.alpaca.probe(keys("secret"), Mode::Paper).await.unwrap();
-    assert!(probe.account_number.starts_with("PA"));
-    assert_eq!(probe.balance.cash.get(), dec("100000"));
+    assert!(desk.alpaca.probe(keys("secret"), Mode::Paper).await.unwrap().starts_with("PA"));
     let (code, _) = refused(desk.alpaca.probe(keys("wrong"), Mode::Paper).await);
     assert_eq!(code, RefusalCode::AuthFailed);
     for change in [
