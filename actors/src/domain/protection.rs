@@ -6,6 +6,7 @@
 mod change;
 mod converge;
 mod entry;
+mod guard;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use change::{Held, ProtectionChange, Unfit};
 pub use converge::{Exit, Move, View, converge, covered, live};
 pub use entry::{after_fill, level};
+pub use guard::{Guard, Judged};
 
 use super::ids::{ConnectionId, SignalId};
 use super::instrument::Symbol;
@@ -125,13 +127,14 @@ impl Protection {
     }
 
     /// Returns the first level that `price` has reached, for a position of direction `net`: stops go first.
+    ///
+    /// `shares` are what [`Protection::shares`] returns: a target whose share is gone is none any more.
     #[must_use]
-    pub fn reached(&self, net: Net, price: Price, size: Quantity, lot: Quantity) -> Option<Reached> {
+    pub fn reached(&self, net: Net, price: Price, shares: &[Quantity]) -> Option<Reached> {
         let long = !net.is_short();
         if self.stop.is_some_and(|stop| if long { price <= stop } else { price >= stop }) {
             return Some(Reached::Stop);
         }
-        let shares = self.shares(size, lot);
         let mut open = self.targets.iter().zip(shares).zip(0_u8..).filter(|((_, share), _)| !share.is_zero());
         open.find(|((target, _), _)| if long { price >= target.price } else { price <= target.price })
             .map(|(_, number)| Reached::Target(number))

@@ -187,7 +187,8 @@ fn what_the_broker_cannot_hold_is_left_to_us() {
 fn prices_reach_stops_before_targets_and_a_trail_only_follows() {
     let plan = guarded(10, Some("90"), &["110"]);
     let long = Net::new(10.into());
-    let reached = |at| plan.reached(long, price(at), quantity(10), quantity(1));
+    let shares = plan.shares(quantity(10), quantity(1));
+    let reached = |at| plan.reached(long, price(at), &shares);
     assert_eq!(
         (reached("100"), reached("90"), reached("111")),
         (None, Some(Reached::Stop), Some(Reached::Target(0)))
