@@ -8,11 +8,14 @@ use trade_actors::ports::broker::{Broker, Brokers, UnknownBroker};
 use trade_actors::ports::market::Market;
 use trade_actors::ports::store::StoreError;
 
+pub mod accounts;
 pub mod alpaca;
 pub mod bucket;
 pub mod dial;
 pub mod paper;
 pub mod probe;
+#[cfg(test)]
+mod sample;
 
 /// The sealed credentials of connections.
 pub trait Secrets: Send + Sync + std::fmt::Debug {

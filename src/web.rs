@@ -1,5 +1,6 @@
 //! The web edge: webhooks, the API, the dashboard and its sockets, on our own accept loop around warp.
 
+mod amount;
 mod assets;
 mod body;
 mod call;

@@ -7,9 +7,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::ids::ConnectionId;
 use crate::domain::instrument::Symbol;
-use crate::domain::money::{Price, Quantity};
+use crate::domain::money::Price;
 use crate::domain::position::Position as Held;
-use crate::domain::protection::{Protection, Reached};
+use crate::domain::protection::{Guard, Protection, Reached};
 use crate::domain::stages::Stamp;
 use crate::execution::ExecutionMsg;
 use crate::fault;
@@ -69,6 +69,7 @@ pub struct PositionArgs {
 #[derive(Debug)]
 pub struct PositionState {
     args: PositionArgs,
+    guard: Guard,
     /// The level last told to Execution, and when.
     told: Option<(Reached, Stamp)>,
 }
@@ -81,10 +82,11 @@ impl Actor for Position {
     async fn pre_start(
         &self,
         me: ActorRef<PositionMsg>,
-        args: PositionArgs,
+        mut args: PositionArgs,
     ) -> Result<PositionState, ActorProcessingErr> {
         me.cast(PositionMsg::Subscribe)?;
-        Ok(PositionState { args, told: None })
+        let guard = Guard::new(args.held.take(), args.protection.take());
+        Ok(PositionState { args, guard, told: None })
     }
 
     async fn handle(
@@ -96,12 +98,13 @@ impl Actor for Position {
         fault::point("position");
         match msg {
             PositionMsg::Changed(changed) => {
-                state.args.held = changed.held;
-                state.args.protection = changed.protection;
+                state.guard = Guard::new(changed.held, changed.protection);
                 state.told = None;
             }
             PositionMsg::Price(price) => state.price(price),
             PositionMsg::Subscribe => {
+                // Kin that restarted forgot the price, and the market's rules may be others since.
+                state.guard.unsettle();
                 let PositionArgs { lines, venue, market, symbol, .. } = &state.args;
                 if let Some(market) = market {
                     market.watch(*symbol);
@@ -116,22 +119,16 @@ impl Actor for Position {
 
 impl PositionState {
     fn price(&mut self, price: Price) {
-        let PositionArgs { lines, market, connection, symbol, held, protection, .. } = &self.args;
-        // Flat ones live on for a while, in case the strategy comes back.
-        let Some(held) = held.as_ref().filter(|held| !held.net.is_flat()) else { return };
+        let PositionArgs { lines, market, connection, symbol, .. } = &self.args;
+        let rules = || market.as_ref().and_then(|market| market.instrument(*symbol));
+        let Some(judged) = self.guard.judge(price, rules) else { return };
         let key = (*connection, *symbol);
         lines.portfolio.tell(PortfolioMsg::Marked(key.0, key.1, price));
         lines.risk.tell(RiskMsg::Marked(key.0, key.1, price));
-        let Some(protection) = protection.as_ref().filter(|plan| plan.leave.is_none()) else { return };
-        let instrument = market.as_ref().and_then(|market| market.instrument(*symbol));
-        let Some(instrument) = instrument else { return };
-        if let Some(stop) = protection.trailed(held.net, price, instrument.tick)
-            && is_a_step(protection.stop, stop)
-        {
+        if let Some(stop) = judged.trailed {
             lines.execution.tell(ExecutionMsg::Trailed(key, stop));
         }
-        let (size, lot): (Quantity, Quantity) = (held.net.size(), instrument.lot);
-        let Some(level) = protection.reached(held.net, price, size, lot) else { return };
+        let Some(level) = judged.reached else { return };
         let now = lines.shared.clock.stamp();
         let is_new = self.told.is_none_or(|(told, at)| told != level || now.since(at) >= AGAIN_US);
         if is_new {
@@ -139,12 +136,4 @@ impl PositionState {
             lines.execution.tell(ExecutionMsg::Reached(key, level, price));
         }
     }
-}
-
-/// Returns whether a trailed stop has moved enough to be recorded: by a thousandth, or a record a price would drown
-/// the log.
-fn is_a_step(known: Option<Price>, stop: Price) -> bool {
-    known.is_none_or(|known| {
-        stop.distance_pct(known).get() >= rust_decimal::Decimal::from_parts(1, 0, 0, false, 1)
-    })
 }

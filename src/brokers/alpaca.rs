@@ -23,9 +23,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use trade_actors::domain::ids::{ConnectionId, UserId};
-use trade_actors::domain::money::Money;
 use trade_actors::domain::order::Mode;
-use trade_actors::domain::portfolio::Balance;
 use trade_actors::ports::broker::{Broker, BrokerError};
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::market::{Feed, Market};
@@ -38,6 +36,7 @@ use self::client::Client;
 use self::market::AlpacaMarket;
 use self::session::{Hosts, Session};
 use super::Secrets;
+use super::accounts::Accounts;
 use crate::config::AlpacaConfig;
 
 /// The broker's name.
@@ -47,7 +46,7 @@ pub const NAME: &str = "alpaca";
 #[derive(Debug)]
 pub struct Alpaca {
     house: Arc<House>,
-    accounts: Mutex<BTreeMap<ConnectionId, Weak<AlpacaAccount>>>,
+    accounts: Accounts<AlpacaAccount>,
 }
 
 /// What tells two ways to Alpaca apart: the fingerprint of the credentials, and whether the money is real.
@@ -65,15 +64,6 @@ pub(super) struct House {
     market: Arc<AlpacaMarket>,
     /// By credentials: two connections to one account share its allowance.
     sessions: Mutex<BTreeMap<Way, Weak<Session>>>,
-}
-
-/// What a test of credentials found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// What people know the account by.
-    pub account_number: String,
-    /// What it holds.
-    pub balance: Balance,
 }
 
 impl Alpaca {
@@ -97,31 +87,18 @@ impl Alpaca {
             secrets,
             sessions: Mutex::default(),
         };
-        Ok(Self { house: Arc::new(house), accounts: Mutex::default() })
+        Ok(Self { house: Arc::new(house), accounts: Accounts::default() })
     }
 
     /// Returns the account of a connection, not yet connected. Two holders of one connection share one account.
     #[must_use]
     pub fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(account) = accounts.get(&connection).and_then(Weak::upgrade) {
-            return account;
-        }
-        // Swept whenever it doubles, so that forgotten accounts cost no more than held ones.
-        if accounts.len().is_power_of_two() {
-            accounts.retain(|_, account| account.strong_count() > 0);
-        }
-        let account = AlpacaAccount::new(Arc::clone(&self.house), user, connection);
-        accounts.insert(connection, Arc::downgrade(&account));
-        account
+        self.accounts.open(connection, || AlpacaAccount::new(Arc::clone(&self.house), user, connection))
     }
 
     /// Has a connection read its credentials again: they were replaced or removed.
     pub fn renew(&self, connection: ConnectionId) {
-        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let account = accounts.get(&connection).and_then(Weak::upgrade);
-        drop(accounts);
-        if let Some(account) = account {
+        if let Some(account) = self.accounts.held(connection) {
             account.renew();
         }
     }
@@ -138,15 +115,14 @@ impl Alpaca {
         self.house.market.feed()
     }
 
-    /// Tries credentials out (FR-015): asks Alpaca for their account, and sends nothing to the market.
+    /// Tries credentials out (FR-015): asks Alpaca for their account, and sends nothing to the market. Returns what
+    /// people know the account by.
     ///
     /// # Errors
     /// When they do not work, when the account may not trade, or when Alpaca cannot be asked.
-    pub async fn probe(&self, credentials: AlpacaCredentials, mode: Mode) -> Result<Probe, BrokerError> {
+    pub async fn probe(&self, credentials: AlpacaCredentials, mode: Mode) -> Result<String, BrokerError> {
         let session = self.house.session(credentials, mode);
-        let account = account::fetch(&session).await?;
-        let balance = map::balance(&account, Money::ZERO, self.house.clock.now());
-        Ok(Probe { account_number: account.account_number, balance })
+        Ok(account::fetch(&session).await?.account_number)
     }
 }
 
@@ -164,8 +140,7 @@ impl House {
             Mode::Paper => self.paper.clone(),
         };
         let clock = Arc::clone(&self.clock);
-        let session =
-            Arc::new(Session::new(self.client.clone(), &self.config, hosts, credentials, mode, clock));
+        let session = Arc::new(Session::new(self.client.clone(), &self.config, hosts, credentials, clock));
         sessions.insert(key, Arc::downgrade(&session));
         session
     }

@@ -7,8 +7,7 @@ pub mod market;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -18,7 +17,7 @@ use trade_actors::domain::event::{Event, Fact};
 use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Money, Price, Quantity};
-use trade_actors::domain::order::{Mode, Ticket};
+use trade_actors::domain::order::Ticket;
 use trade_actors::domain::paper::Terms;
 use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
@@ -34,6 +33,7 @@ use self::books::Books;
 use self::config::PaperConfig;
 use self::desk::{Desk, Watch};
 use self::market::SimulatedMarket;
+use super::accounts::{Accounts, Hearing};
 
 /// The broker's name.
 pub const NAME: &str = "paper";
@@ -57,7 +57,7 @@ struct House {
 #[derive(Debug)]
 pub struct PaperBrokers {
     house: Arc<House>,
-    accounts: Mutex<BTreeMap<ConnectionId, Weak<PaperBroker>>>,
+    accounts: Accounts<PaperBroker>,
 }
 
 impl PaperBrokers {
@@ -79,7 +79,7 @@ impl PaperBrokers {
             start_cash: Money::new(config.start_cash),
             latency: Duration::from_millis(config.latency_ms),
         };
-        Self { house: Arc::new(house), accounts: Mutex::default() }
+        Self { house: Arc::new(house), accounts: Accounts::default() }
     }
 
     /// Returns the market.
@@ -91,33 +91,15 @@ impl PaperBrokers {
     /// Returns the account of a connection. Two holders of one connection share one book.
     #[must_use]
     pub fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(account) = accounts.get(&connection).and_then(Weak::upgrade) {
-            return account;
-        }
-        // Swept whenever it doubles, so that forgotten accounts cost no more than held ones.
-        if accounts.len().is_power_of_two() {
-            accounts.retain(|_, account| account.strong_count() > 0);
-        }
-        let account = Arc::new_cyclic(|me| PaperBroker {
+        let open = |me: &Weak<PaperBroker>| PaperBroker {
             house: Arc::clone(&self.house),
             me: me.clone(),
             user,
             connection,
             desk: AsyncMutex::default(),
-            listener: Mutex::default(),
-        });
-        accounts.insert(connection, Arc::downgrade(&account));
-        account
-    }
-}
-
-/// Whoever hears of what happens later.
-struct Hearing(Listener);
-
-impl std::fmt::Debug for Hearing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hearing")
+            hearing: Hearing::default(),
+        };
+        self.accounts.open(connection, || Arc::new_cyclic(open))
     }
 }
 
@@ -132,7 +114,7 @@ pub struct PaperBroker {
     user: UserId,
     connection: ConnectionId,
     desk: AsyncMutex<Desk>,
-    listener: Mutex<Option<Hearing>>,
+    hearing: Hearing,
 }
 
 impl PaperBroker {
@@ -285,9 +267,7 @@ impl PaperBroker {
     }
 
     fn send(&self, report: OrderReport) {
-        if let Some(Hearing(hear)) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
-            hear(Told::Report(Box::new(report)));
-        }
+        self.hearing.tell(Told::Report(Box::new(report)));
     }
 
     fn price(&self, symbol: Symbol) -> Option<Price> {
@@ -312,10 +292,6 @@ impl PaperBroker {
 }
 
 impl Broker for PaperBroker {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     /// The book is in the log, so what it does not hold does not exist.
     fn promises(&self) -> Promises {
         Promises { shows_orders_at_once: true, ids: IdScope::Forever }
@@ -339,10 +315,6 @@ impl Broker for PaperBroker {
             }
             Ok(reports)
         })
-    }
-
-    fn mode(&self) -> Mode {
-        Mode::Paper
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
@@ -385,6 +357,6 @@ impl Broker for PaperBroker {
     }
 
     fn stream(&self, to: Listener) {
-        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(Hearing(to));
+        self.hearing.open(to);
     }
 }

@@ -36,11 +36,9 @@ pub struct Live {
 impl Prober for Live {
     fn probe<'a>(&'a self, secret: &'a BrokerSecret) -> BoxFuture<'a, Result<Probed, BrokerError>> {
         match secret {
-            BrokerSecret::Alpaca { mode, auth } => async move {
-                let found = self.alpaca.probe(auth.clone(), *mode).await?;
-                Ok(Probed { account: found.account_number })
+            BrokerSecret::Alpaca { mode, auth } => {
+                async move { Ok(Probed { account: self.alpaca.probe(auth.clone(), *mode).await? }) }.boxed()
             }
-            .boxed(),
         }
     }
 }

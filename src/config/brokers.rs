@@ -78,6 +78,10 @@ fn is_stream(url: &str) -> bool {
     is_reachable(url, "wss", "ws")
 }
 
+fn is_stream_or_empty(url: &str) -> bool {
+    url.is_empty() || is_stream(url)
+}
+
 const WEB: &str = "https:// and a host such as https://api.alpaca.markets, or http:// and this machine";
 const STREAM: &str = "wss:// and a host, or ws:// and this machine";
 const STREAM_OR_EMPTY: &str = "empty, wss:// and a host, or ws:// and this machine";
@@ -96,18 +100,12 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "brokers.alpaca.live_stream_url",
         allowed: STREAM_OR_EMPTY,
-        holds: |config| {
-            let url = &config.brokers.alpaca.live_stream_url;
-            url.is_empty() || is_stream(url)
-        },
+        holds: |config| is_stream_or_empty(&config.brokers.alpaca.live_stream_url),
     },
     Key {
         name: "brokers.alpaca.paper_stream_url",
         allowed: STREAM_OR_EMPTY,
-        holds: |config| {
-            let url = &config.brokers.alpaca.paper_stream_url;
-            url.is_empty() || is_stream(url)
-        },
+        holds: |config| is_stream_or_empty(&config.brokers.alpaca.paper_stream_url),
     },
     Key {
         name: "brokers.alpaca.data_url",

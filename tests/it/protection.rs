@@ -55,6 +55,29 @@ async fn bought(api: &Api, id: &str, quantity: u32) -> Value {
     api.settled(signal["signal_id"].as_str().unwrap(), "filled").await
 }
 
+/// Returns once the broker's book has dealt with every price set so far.
+///
+/// It fills an order in another symbol when it next looks at its prices. Twice, for its first look may have begun
+/// before the last price was set.
+async fn until_dealt_with(app: &TestApp, api: &Api) {
+    for _ in 0..2 {
+        set(app, "AAPL", "200");
+        let order = json!({
+            "symbol": "AAPL", "side": "buy", "quantity": 1, "order_type": "limit", "limit_price": "199",
+        });
+        let order = api.post("/api/v1/trades", &order).await.expect(201);
+        let becomes = async |status: &str| {
+            wait_until(&format!("the other order to be {status}"), || async {
+                api.trades().await.iter().any(|trade| trade["id"] == order["id"] && trade["status"] == status)
+            })
+            .await;
+        };
+        becomes("submitted").await;
+        set(app, "AAPL", "199");
+        becomes("filled").await;
+    }
+}
+
 async fn until_flat(api: &Api) {
     wait_until("the position to be gone", || async { api.all("/api/v1/positions").await.is_empty() }).await;
 }
@@ -262,10 +285,13 @@ async fn a_trailing_stop_follows_the_price_up_and_never_down() {
     until_protected(&api, &[("trailing_stop", "10", Value::Null, Value::Null)]).await;
     for price in ["260", "300", "295"] {
         set(&app, "TSLA", price);
-        tokio::time::sleep(std::time::Duration::from_millis(120)).await;
+        until_dealt_with(&app, &api).await;
     }
     set(&app, "TSLA", "293");
-    until_flat(&api).await;
+    wait_until("the position to be gone", || async {
+        api.all("/api/v1/positions").await.iter().all(|held| held["symbol"] != "TSLA")
+    })
+    .await;
     assert_eq!(api.portfolio().await["realized_pnl"], "430");
 }
 

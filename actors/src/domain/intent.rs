@@ -33,23 +33,7 @@ impl Intent {
             Action::Close { .. } if seen.position.is_short() => Side::Buy,
             Action::Close { .. } | Action::Modify => Side::Sell,
         };
-        let ticket = Ticket {
-            id: ClientOrderId::derive(user, seen.connection.id, signal.id, 0),
-            user,
-            signal: signal.id,
-            origin: signal.origin,
-            connection: seen.connection.id,
-            symbol: told.symbol,
-            side,
-            quantity: told.quantity.unwrap_or(Quantity::ZERO),
-            kind: told.kind,
-            time_in_force: TimeInForce::Day,
-            extended_hours: false,
-            purpose: Purpose::Signal,
-            reduces: false,
-            stop_loss: told.stop_loss,
-            take_profits: told.take_profits.clone(),
-        };
+        let ticket = asked(user, seen.connection.id, signal, side);
         let decision = Decision {
             requested: told.quantity,
             equity: seen.balance.map(|balance| balance.equity),
@@ -69,23 +53,8 @@ impl Intent {
     pub fn refused(user: &UserState, signal: &Signal) -> Self {
         let told = &signal.instruction;
         let connection = user.default_connection().map_or(ConnectionId::new(Uuid::nil()), |known| known.id);
-        let ticket = Ticket {
-            id: ClientOrderId::derive(user.id, connection, signal.id, 0),
-            user: user.id,
-            signal: signal.id,
-            origin: signal.origin,
-            connection,
-            symbol: told.symbol,
-            side: if told.action == Action::Buy { Side::Buy } else { Side::Sell },
-            quantity: told.quantity.unwrap_or(Quantity::ZERO),
-            kind: told.kind,
-            time_in_force: TimeInForce::Day,
-            extended_hours: false,
-            purpose: Purpose::Signal,
-            reduces: false,
-            stop_loss: told.stop_loss,
-            take_profits: told.take_profits.clone(),
-        };
+        let side = if told.action == Action::Buy { Side::Buy } else { Side::Sell };
+        let ticket = asked(user.id, connection, signal, side);
         let decision = Decision { requested: told.quantity, ..Decision::default() };
         Self { ticket, decision, closes: false }
     }
@@ -128,6 +97,28 @@ impl Intent {
         self.ticket.quantity = quantity;
         self.decision.notes.push(note);
         self
+    }
+}
+
+/// Returns a signal's order as it is before any number is known but the signal's own.
+fn asked(user: UserId, connection: ConnectionId, signal: &Signal, side: Side) -> Ticket {
+    let told = &signal.instruction;
+    Ticket {
+        id: ClientOrderId::derive(user, connection, signal.id, 0),
+        user,
+        signal: signal.id,
+        origin: signal.origin,
+        connection,
+        symbol: told.symbol,
+        side,
+        quantity: told.quantity.unwrap_or(Quantity::ZERO),
+        kind: told.kind,
+        time_in_force: TimeInForce::Day,
+        extended_hours: false,
+        purpose: Purpose::Signal,
+        reduces: false,
+        stop_loss: told.stop_loss,
+        take_profits: told.take_profits.clone(),
     }
 }
 

@@ -543,4 +543,6 @@ impl Order {
 }
 
 #[cfg(test)]
+mod sample;
+#[cfg(test)]
 mod tests;

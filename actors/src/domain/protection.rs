@@ -6,6 +6,7 @@
 mod change;
 mod converge;
 mod entry;
+mod guard;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use change::{Held, ProtectionChange, Unfit};
 pub use converge::{Exit, Move, View, converge, covered, live};
 pub use entry::{after_fill, level};
+pub use guard::{Guard, Judged};
 
 use super::ids::{ConnectionId, SignalId};
 use super::instrument::Symbol;
@@ -125,13 +127,14 @@ impl Protection {
     }
 
     /// Returns the first level that `price` has reached, for a position of direction `net`: stops go first.
+    ///
+    /// `shares` are what [`Protection::shares`] returns: a target whose share is gone is none any more.
     #[must_use]
-    pub fn reached(&self, net: Net, price: Price, size: Quantity, lot: Quantity) -> Option<Reached> {
+    pub fn reached(&self, net: Net, price: Price, shares: &[Quantity]) -> Option<Reached> {
         let long = !net.is_short();
         if self.stop.is_some_and(|stop| if long { price <= stop } else { price >= stop }) {
             return Some(Reached::Stop);
         }
-        let shares = self.shares(size, lot);
         let mut open = self.targets.iter().zip(shares).zip(0_u8..).filter(|((_, share), _)| !share.is_zero());
         open.find(|((target, _), _)| if long { price >= target.price } else { price <= target.price })
             .map(|(_, number)| Reached::Target(number))
@@ -142,15 +145,8 @@ impl Protection {
     /// It only ever moves in the position's favour.
     #[must_use]
     pub fn trailed(&self, net: Net, price: Price, tick: Price) -> Option<Price> {
-        let trail = self.trail?;
-        let long = !net.is_short();
-        let stop = match (trail, long) {
-            (Trail::Amount(far), true) => price.moved(-far.get(), tick),
-            (Trail::Amount(far), false) => price.moved(far.get(), tick),
-            (Trail::Percent(far), true) => price.shifted(far.negated(), tick),
-            (Trail::Percent(far), false) => price.shifted(far, tick),
-        };
-        let better = self.stop.is_none_or(|known| if long { stop > known } else { stop < known });
+        let stop = self.trail?.behind(price, exit_side(net), tick);
+        let better = self.stop.is_none_or(|known| if net.is_short() { stop < known } else { stop > known });
         better.then_some(stop)
     }
 }

@@ -8,7 +8,7 @@ use super::stages::Stamp;
 const LIMIT: usize = 3;
 /// The time in which they count.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Longest pause before a broker is tried again.
+/// Longest pause before anything is tried again.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// What to do about a failure.
@@ -41,9 +41,15 @@ impl Failures {
 /// Returns the pause before attempt `attempt` (from 0): 0.1, 0.2, 0.4 … 30 s.
 #[must_use]
 pub fn backoff(attempt: u32) -> Duration {
-    Duration::from_millis(100)
-        .saturating_mul(1_u32.checked_shl(attempt.min(20)).unwrap_or(u32::MAX))
-        .min(BACKOFF_MAX)
+    backoff_from(Duration::from_millis(100), attempt)
+}
+
+/// Returns the pause before attempt `attempt` (from 0): `first`, then twice as long each time, up to 30 s.
+///
+/// Doubled, so that what is back in a moment is found in a moment, and what is not is not besieged.
+#[must_use]
+pub fn backoff_from(first: Duration, attempt: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(attempt)).min(BACKOFF_MAX)
 }
 
 #[cfg(test)]
@@ -73,5 +79,7 @@ mod tests {
         assert_eq!(backoff(0), Duration::from_millis(100));
         assert_eq!(backoff(3), Duration::from_millis(800));
         assert_eq!(backoff(u32::MAX), BACKOFF_MAX);
+        let seconds: Vec<_> = (0..7).map(|nth| backoff_from(Duration::from_secs(1), nth).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30]);
     }
 }

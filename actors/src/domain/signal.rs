@@ -162,6 +162,21 @@ pub enum Trail {
     Percent(Percent),
 }
 
+impl Trail {
+    /// Returns where the stop stands behind the best price: a sale's below it, a purchase's above.
+    ///
+    /// A share of the price is rounded to `tick`, and no stop stands below one.
+    #[must_use]
+    pub fn behind(self, best: Price, side: Side, tick: Price) -> Price {
+        match (self, side) {
+            (Self::Amount(far), Side::Sell) => best.moved(-far.get(), tick),
+            (Self::Amount(far), Side::Buy) => best.moved(far.get(), tick),
+            (Self::Percent(far), Side::Sell) => best.shifted(far.negated(), tick),
+            (Self::Percent(far), Side::Buy) => best.shifted(far, tick),
+        }
+    }
+}
+
 /// A protective price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -145,37 +145,15 @@ pub fn still_meant(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rust_decimal::Decimal;
-    use uuid::Uuid;
 
     use super::*;
-    use crate::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
-    use crate::domain::money::Quantity;
-    use crate::domain::order::Purpose;
-    use crate::domain::signal::Origin;
 
     fn price(units: i64) -> Price {
         Price::new(units.into()).unwrap()
     }
 
     fn ticket(kind: OrderKind) -> Ticket {
-        Ticket {
-            id: ClientOrderId::new(Uuid::nil()),
-            user: UserId::new(Uuid::nil()),
-            signal: SignalId::new(Uuid::nil()),
-            origin: Origin::Tradingview,
-            connection: ConnectionId::new(Uuid::nil()),
-            symbol: "IBM".parse().unwrap(),
-            side: Side::Buy,
-            quantity: Quantity::at_least_zero(Decimal::TEN),
-            kind,
-            time_in_force: TimeInForce::Day,
-            extended_hours: false,
-            purpose: Purpose::Signal,
-            reduces: false,
-            stop_loss: None,
-            take_profits: Vec::new(),
-        }
+        Ticket { symbol: "IBM".parse().unwrap(), kind, ..Ticket::sample() }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
 use crate::domain::instrument::Symbol;
 use crate::domain::money::Quantity;
-use crate::domain::order::{Mode, Ticket};
+use crate::domain::order::Ticket;
 use crate::domain::portfolio::{Balance, Quote};
 use crate::domain::position::Position;
 use crate::domain::report::{OrderReport, Refusal};
@@ -68,12 +68,6 @@ pub struct Promises {
 
 /// One account at one broker.
 pub trait Broker: Send + Sync + std::fmt::Debug {
-    /// Returns the broker's name, e.g. `paper`.
-    fn name(&self) -> &'static str;
-
-    /// Returns whether its money is real.
-    fn mode(&self) -> Mode;
-
     /// Opens the session, and returns the account's balance.
     ///
     /// # Errors

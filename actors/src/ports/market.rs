@@ -17,6 +17,11 @@ pub trait Market: Send + Sync + Debug {
     /// Returns every instrument, by symbol.
     fn instruments(&self) -> Vec<Instrument>;
 
+    /// Returns how many instruments there are, without the copy of thousands that [`Market::instruments`] makes.
+    ///
+    /// Zero: the list is not loaded yet, so that nothing is known of any symbol.
+    fn listed(&self) -> usize;
+
     /// Returns the latest price.
     fn quote(&self, symbol: Symbol) -> Option<Quote>;
 
@@ -38,6 +43,10 @@ impl Market for Nowhere {
 
     fn instruments(&self) -> Vec<Instrument> {
         Vec::new()
+    }
+
+    fn listed(&self) -> usize {
+        0
     }
 
     fn quote(&self, _: Symbol) -> Option<Quote> {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, ExecutionId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Money, Price, Quantity};
-use trade_actors::domain::order::{Fill, Mode, Ticket};
+use trade_actors::domain::order::{Fill, Ticket};
 use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, RefusalCode};
@@ -22,7 +22,8 @@ use trade_actors::ports::broker::{Broker, BrokerError, IdScope, Listener, Promis
 use super::refusal::{Verdict, no_credentials};
 use super::session::{Service, Session, read, unexpected};
 use super::tally::{Known, Missing, Tally};
-use super::{House, NAME, map, updates, wire};
+use super::{House, map, updates, wire};
+use crate::brokers::accounts::Hearing;
 use crate::brokers::bucket::Urgency;
 
 /// When to try again after the credentials could not be read.
@@ -33,15 +34,6 @@ const PAGE: usize = 500;
 const PAGES: usize = 20;
 /// How often an order's relatives are asked for before it is left to a later look-up.
 const RELATIVES: usize = 4;
-
-/// Whoever hears of what happens later.
-struct Hearing(Listener);
-
-impl std::fmt::Debug for Hearing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hearing")
-    }
-}
 
 /// The way to the account, as far as it is known.
 #[derive(Debug, Default)]
@@ -60,7 +52,7 @@ pub struct AlpacaAccount {
     connection: ConnectionId,
     way: Mutex<Way>,
     tally: Mutex<Tally>,
-    listener: Mutex<Option<Hearing>>,
+    hearing: Hearing,
     /// Reads the stream; it ends with the account.
     updates: Mutex<JoinSet<()>>,
 }
@@ -78,21 +70,16 @@ pub async fn fetch(session: &Session) -> Result<wire::Account, BrokerError> {
 
 impl AlpacaAccount {
     pub(super) fn new(house: Arc<House>, user: UserId, connection: ConnectionId) -> Arc<Self> {
-        let account = Arc::new_cyclic(|me| Self {
+        Arc::new_cyclic(|me| Self {
             house,
             me: me.clone(),
             user,
             connection,
             way: Mutex::default(),
             tally: Mutex::default(),
-            listener: Mutex::default(),
+            hearing: Hearing::default(),
             updates: Mutex::default(),
-        });
-        // Read at once, so that the mode is known; what fails now is tried again when it is needed.
-        if let Err(error) = account.session() {
-            tracing::debug!(connection.id = %connection, %error, "an Alpaca account has no credentials yet");
-        }
-        account
+        })
     }
 
     /// Returns the way to the account.
@@ -121,7 +108,7 @@ impl AlpacaAccount {
     /// Has the credentials read again at the next request, and the stream opened with them.
     pub(super) fn renew(&self) {
         lock(&self.way).is_suspect = true;
-        if lock(&self.listener).is_some() {
+        if self.hearing.is_open() {
             lock(&self.updates).abort_all();
             self.follow();
         }
@@ -182,12 +169,11 @@ impl AlpacaAccount {
                     "Alpaca has the order already, but does not show it yet".to_owned(),
                 )),
             },
-            Err(Verdict::Error(error)) => {
-                if matches!(&error, BrokerError::Refused(refusal) if refusal.message.contains("halt")) {
-                    self.house.market.halt_for_now(ticket.symbol);
-                }
-                Err(error)
+            Err(Verdict::Halted(refusal)) => {
+                self.house.market.halt_for_now(ticket.symbol);
+                Err(BrokerError::Refused(refusal))
             }
+            Err(Verdict::Error(error)) => Err(error),
             Err(Verdict::Missing | Verdict::Ended | Verdict::Slow(_)) => {
                 Err(BrokerError::Unknown("Alpaca gave an answer that fits no new order".to_owned()))
             }
@@ -341,9 +327,7 @@ impl AlpacaAccount {
     }
 
     pub(super) fn tell(&self, told: Told) {
-        if let Some(Hearing(hear)) = &*lock(&self.listener) {
-            hear(told);
-        }
+        self.hearing.tell(told);
     }
 }
 
@@ -375,15 +359,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Broker for AlpacaAccount {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn mode(&self) -> Mode {
-        // Without credentials nothing is ever sent, so no money is at stake.
-        self.session().map_or(Mode::Paper, |session| session.mode())
-    }
-
     fn connect(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
         Box::pin(self.with(async |session: &Session| {
             self.list_open(session).await?;
@@ -452,8 +427,7 @@ impl Broker for AlpacaAccount {
     }
 
     fn stream(&self, to: Listener) {
-        let before = lock(&self.listener).replace(Hearing(to));
-        if before.is_none() {
+        if self.hearing.open(to) {
             self.follow();
         }
     }

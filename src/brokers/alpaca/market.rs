@@ -359,6 +359,10 @@ impl Market for AlpacaMarket {
         board.instruments.values().map(|instrument| board.priced(instrument)).collect()
     }
 
+    fn listed(&self) -> usize {
+        self.read().instruments.len()
+    }
+
     fn quote(&self, symbol: Symbol) -> Option<Quote> {
         self.read().quotes.get(&symbol).copied()
     }

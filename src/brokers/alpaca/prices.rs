@@ -17,7 +17,7 @@ use trade_actors::domain::money::Price;
 use super::credentials::AlpacaCredentials;
 use super::market::AlpacaMarket;
 use super::session::Session;
-use super::updates::{Ended, pause, text, write};
+use super::updates::{Ended, text, write};
 use super::{NAME, wire};
 use crate::brokers::dial::{Socket, open};
 
@@ -29,8 +29,6 @@ const GREETING: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(15);
 /// Longest silence; past it the stream is opened again.
 const SILENCE: Duration = Duration::from_secs(45);
-/// Pause after Alpaca refused the stream: another program may hold the only one.
-const REFUSED: Duration = Duration::from_secs(30);
 /// How long newly watched symbols are collected before they are asked for.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -56,19 +54,16 @@ pub(super) async fn follow(market: Weak<AlpacaMarket>, mut wanted: watch::Receiv
                 market.pass_on();
             }
         }
-        let wait = match ended {
-            Ended::Broken(why) => {
-                tracing::info!(broker = NAME, %why, "the stream of prices ended");
-                pause(failures)
-            }
+        let wait = ended.pause(failures);
+        match ended {
+            Ended::Broken(why) => tracing::info!(broker = NAME, %why, "the stream of prices ended"),
             Ended::Unauthorized => {
                 tracing::warn!(
                     broker = NAME,
                     "the stream of prices is refused; prices are asked for instead"
                 );
-                REFUSED
             }
-        };
+        }
         failures = failures.saturating_add(1);
         sleep(wait).await;
     }

@@ -42,6 +42,8 @@ pub enum Verdict {
     Missing,
     /// The order has ended already.
     Ended,
+    /// Refused because trading in the symbol is halted.
+    Halted(Refusal),
 }
 
 /// Judges a reply that is no success.
@@ -93,10 +95,18 @@ fn documented(status: u16, told: &wire::Failure, has: &dyn Fn(&[&str]) -> bool) 
     } else {
         C::OrderRejected
     };
+    // Never the bare word: a symbol may be called so.
+    if has(&["halted", "trading halt", "a halt"]) {
+        return Verdict::Halted(refusal(code, told));
+    }
     refused(code, told)
 }
 
 fn refused(code: RefusalCode, told: &wire::Failure) -> Verdict {
+    Verdict::Error(BrokerError::Refused(refusal(code, told)))
+}
+
+fn refusal(code: RefusalCode, told: &wire::Failure) -> Refusal {
     use RefusalCode as C;
     let advice = match code {
         C::InsufficientFunds => {
@@ -112,8 +122,7 @@ fn refused(code: RefusalCode, told: &wire::Failure) -> Verdict {
             "Nothing was bought or sold. Change the order as it says before you send it again."
         }
     };
-    let message = format!("Alpaca refused: {}. {advice}", shown(&told.message));
-    Verdict::Error(BrokerError::Refused(Refusal { code, message }))
+    Refusal { code, message: format!("Alpaca refused: {}. {advice}", shown(&told.message)) }
 }
 
 /// Returns the refusal of credentials that do not work.
@@ -187,6 +196,7 @@ mod tests {
             Verdict::Exists => "exists".to_owned(),
             Verdict::Missing => "missing".to_owned(),
             Verdict::Ended => "ended".to_owned(),
+            Verdict::Halted(refusal) => format!("halted {}", refusal.code.as_str()),
         }
     }
 
@@ -233,6 +243,10 @@ mod tests {
             (422, 40_010_001, "qty or notional is required", "ORDER_REJECTED"),
             (422, 40_010_001, "us_equity orders not allowed for account", "ORDER_REJECTED"),
             (422, 42_210_000, "order is already in \"filled\" state", "ended"),
+            (422, 42_210_000, "trading in AAPL is halted", "halted ORDER_REJECTED"),
+            (403, 40_310_000, "Trading halt: market is closed for AAPL", "halted MARKET_CLOSED"),
+            (422, 42_210_000, "asset HALT not found", "INVALID_SYMBOL"),
+            (422, 42_210_000, "asset AAPL is not tradable: halted", "halted INVALID_SYMBOL"),
             (429, 42_910_000, "rate limit exceeded", "slow"),
             (500, 50_010_000, "internal server error occurred", "unknown"),
             (503, 50_310_000, "service unavailable", "unknown"),

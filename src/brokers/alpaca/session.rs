@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::sleep;
 
-use trade_actors::domain::order::Mode;
 use trade_actors::domain::report::{Refusal, RefusalCode};
 use trade_actors::ports::broker::BrokerError;
 use trade_actors::ports::clock::Clock;
@@ -57,7 +56,6 @@ pub enum Service {
 pub struct Session {
     client: Client,
     hosts: Hosts,
-    mode: Mode,
     credentials: AlpacaCredentials,
     clock: Arc<dyn Clock>,
     trading: Mutex<Bucket>,
@@ -72,18 +70,11 @@ impl Session {
         config: &AlpacaConfig,
         hosts: Hosts,
         credentials: AlpacaCredentials,
-        mode: Mode,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let bucket = || Mutex::new(Bucket::new(config.requests_per_minute, clock.stamp()));
         let (trading, data) = (bucket(), bucket());
-        Self { client, hosts, mode, credentials, clock, trading, data }
-    }
-
-    /// Returns whether its money is real.
-    #[must_use]
-    pub const fn mode(&self) -> Mode {
-        self.mode
+        Self { client, hosts, credentials, clock, trading, data }
     }
 
     /// Returns the hosts.
@@ -167,9 +158,11 @@ impl Session {
                 self.bucket(service).close(retry_after, self.clock.stamp());
                 Err(Verdict::Error(BrokerError::NotReceived { retry_after }))
             }
-            verdict @ (Verdict::Error(_) | Verdict::Exists | Verdict::Missing | Verdict::Ended) => {
-                Err(verdict)
-            }
+            verdict @ (Verdict::Error(_)
+            | Verdict::Exists
+            | Verdict::Missing
+            | Verdict::Ended
+            | Verdict::Halted(_)) => Err(verdict),
         }
     }
 
@@ -231,6 +224,7 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BrokerError> {
 pub fn unexpected(verdict: Verdict) -> BrokerError {
     match verdict {
         Verdict::Error(error) => error,
+        Verdict::Halted(refusal) => BrokerError::Refused(refusal),
         Verdict::Slow(retry_after) => BrokerError::NotReceived { retry_after },
         Verdict::Missing => BrokerError::Refused(Refusal {
             code: RefusalCode::OrderRejected,

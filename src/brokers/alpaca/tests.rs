@@ -1,16 +1,22 @@
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use trade_actors::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
+use trade_actors::domain::ids::ConnectionId;
 use trade_actors::domain::money::{Money, Percent, Price, Quantity};
-use trade_actors::domain::order::{Purpose, Ticket, TimeInForce};
+use trade_actors::domain::order::{Mode, Ticket, TimeInForce};
 use trade_actors::domain::report::RefusalCode;
-use trade_actors::domain::signal::{OrderKind, Origin, Side, Trail};
+use trade_actors::domain::signal::{OrderKind, Trail};
+use trade_actors::ports::clock::SystemClock;
 
-use super::{map, wire};
+use super::{Alpaca, AlpacaCredentials, map, wire};
+use crate::brokers::{NoSecrets, sample};
+use crate::config::AlpacaConfig;
 
 fn price(text: &str) -> Price {
     Price::new(text.parse().unwrap()).unwrap()
@@ -21,25 +27,7 @@ fn quantity(text: &str) -> Quantity {
 }
 
 fn ticket(kind: OrderKind, units: &str) -> Ticket {
-    let id = Uuid::from_u128;
-    let (user, connection, signal) = (UserId::new(id(1)), ConnectionId::new(id(2)), SignalId::new(id(3)));
-    Ticket {
-        id: ClientOrderId::derive(user, connection, signal, 0),
-        user,
-        signal,
-        origin: Origin::Manual,
-        connection,
-        symbol: "AAPL".parse().unwrap(),
-        side: Side::Buy,
-        quantity: quantity(units),
-        kind,
-        time_in_force: TimeInForce::Gtc,
-        extended_hours: false,
-        purpose: Purpose::Signal,
-        reduces: false,
-        stop_loss: None,
-        take_profits: Vec::new(),
-    }
+    Ticket { quantity: quantity(units), kind, time_in_force: TimeInForce::Gtc, ..sample::ticket() }
 }
 
 fn sent(ticket: &Ticket) -> Value {
@@ -52,6 +40,18 @@ fn refused(ticket: &Ticket) -> RefusalCode {
     let refusal = map::new_order(ticket).unwrap_err();
     assert!(refusal.message.contains("Nothing was sent."), "{}", refusal.message);
     refusal.code
+}
+
+#[test]
+fn the_mode_decides_where_orders_go_and_where_their_news_come_from() {
+    let alpaca =
+        Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), Arc::new(SystemClock::new())).unwrap();
+    let keys = AlpacaCredentials::OAuth { access_token: SecretString::from("token".to_owned()) };
+    for (mode, host) in [(Mode::Live, "api.alpaca.markets"), (Mode::Paper, "paper-api.alpaca.markets")] {
+        let session = alpaca.house.session(keys.clone(), mode);
+        let hosts = session.hosts();
+        assert_eq!((hosts.trading.host_str(), hosts.updates.host_str()), (Some(host), Some(host)));
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use trade_actors::domain::ids::ConnectionId;
+use trade_actors::domain::restart::backoff_from;
 use trade_actors::ports::broker::{BrokerError, Told};
 
 use super::account::AlpacaAccount;
@@ -27,13 +28,10 @@ const SILENCE: Duration = Duration::from_secs(45);
 const GREETING: Duration = Duration::from_secs(10);
 /// How long a frame may take to be written.
 const WRITE: Duration = Duration::from_secs(5);
-/// Pause after the credentials were refused.
+/// Pause after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Pause after the stream was refused: the credentials have to be replaced, or another program holds the only stream.
 const REFUSED: Duration = Duration::from_secs(30);
-
-/// Returns how long to wait before attempt `nth`, counted from 0: 1, 2, 4 and so on up to 30 seconds.
-pub(super) fn pause(nth: u32) -> Duration {
-    Duration::from_secs(1 << nth.min(5)).min(Duration::from_secs(30))
-}
 
 /// Why a stream ended.
 #[derive(Debug)]
@@ -42,6 +40,16 @@ pub(super) enum Ended {
     Broken(String),
     /// Its credentials are refused.
     Unauthorized,
+}
+
+impl Ended {
+    /// Returns how long to wait before the stream is opened again, after so many failures before this one.
+    pub(super) fn pause(&self, failures: u32) -> Duration {
+        match self {
+            Self::Broken(_) => backoff_from(FIRST_PAUSE, failures),
+            Self::Unauthorized => REFUSED,
+        }
+    }
 }
 
 impl From<String> for Ended {
@@ -62,19 +70,18 @@ pub(super) async fn follow(account: Weak<AlpacaAccount>, connection: ConnectionI
                 Ended::Broken(error.to_string())
             }
         };
-        let wait = match &ended {
+        match &ended {
             Ended::Broken(why) => {
                 tracing::info!(connection.id = %connection, broker = "alpaca", %why, "the stream of order news ended");
-                pause(failures)
             }
             Ended::Unauthorized => {
                 tracing::warn!(connection.id = %connection, broker = "alpaca", "the stream of order news is refused");
                 if let Some(account) = account.upgrade() {
                     account.refused(&BrokerError::Refused(auth_failed()));
                 }
-                REFUSED
             }
-        };
+        }
+        let wait = ended.pause(failures);
         failures = failures.saturating_add(1);
         sleep(wait).await;
     }

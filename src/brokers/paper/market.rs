@@ -143,6 +143,10 @@ impl Market for SimulatedMarket {
         self.read().rows.values().map(|row| row.instrument).collect()
     }
 
+    fn listed(&self) -> usize {
+        self.read().rows.len()
+    }
+
     fn quote(&self, symbol: Symbol) -> Option<Quote> {
         self.read().rows.get(&symbol).map(|row| row.quote)
     }
@@ -347,6 +351,7 @@ mod tests {
         assert_eq!(market.quote("NOPE".parse().unwrap()), None);
         assert!(!market.set_price("NOPE".parse().unwrap(), price("1")));
         assert!(market.instruments().is_sorted_by_key(|instrument| instrument.symbol));
+        assert_eq!(market.listed(), market.instruments().len());
     }
 
     #[tokio::test]

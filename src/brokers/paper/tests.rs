@@ -1,3 +1,4 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
@@ -10,14 +11,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::brokers::alpaca::Alpaca;
-use crate::brokers::{BROKERS, BuiltIn, NoSecrets};
+use crate::brokers::{BROKERS, BuiltIn, NoSecrets, sample};
 use crate::config::AlpacaConfig;
-use trade_actors::domain::ids::SignalId;
 use trade_actors::domain::money::{Net, Quantity};
-use trade_actors::domain::order::{Purpose, TimeInForce};
 use trade_actors::domain::paper::{PaperAccount, report};
 use trade_actors::domain::report::ReportedState;
-use trade_actors::domain::signal::{OrderKind, Origin, Side};
+use trade_actors::domain::signal::{OrderKind, Side};
 use trade_actors::domain::stages::Stamp;
 use trade_actors::ports::broker::{Brokers, UnknownBroker};
 use trade_actors::ports::journal::Receipt;
@@ -142,20 +141,10 @@ impl Floor {
 fn ticket(id: u128, side: Side, units: i64, kind: OrderKind) -> Ticket {
     Ticket {
         id: ClientOrderId::new(Uuid::from_u128(id)),
-        user: UserId::new(Uuid::from_u128(1)),
-        signal: SignalId::new(Uuid::nil()),
-        origin: Origin::Manual,
-        connection: ConnectionId::new(Uuid::from_u128(2)),
-        symbol: "AAPL".parse().unwrap(),
         side,
         quantity: Quantity::new(Decimal::from(units)).unwrap(),
         kind,
-        time_in_force: TimeInForce::Day,
-        extended_hours: false,
-        purpose: Purpose::Signal,
-        reduces: false,
-        stop_loss: None,
-        take_profits: Vec::new(),
+        ..sample::ticket()
     }
 }
 
@@ -384,9 +373,9 @@ fn brokers_are_opened_by_name() {
     let clock = Arc::new(Stopped);
     let alpaca = Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), clock).unwrap();
     let built_in = BuiltIn { paper: floor.brokers, alpaca: Arc::new(alpaca) };
-    for (name, ..) in BROKERS {
-        assert_eq!(built_in.open(user, connection, name).unwrap().name(), *name);
-    }
+    let at_once = |name: &str| built_in.open(user, connection, name).unwrap().promises().shows_orders_at_once;
+    let opened: Vec<_> = BROKERS.iter().map(|(name, ..)| (*name, at_once(name))).collect();
+    assert_eq!(opened, [("paper", true), ("alpaca", false)]);
     let unknown = built_in.open(user, connection, "nope").unwrap_err();
     assert_eq!(unknown, UnknownBroker("nope".to_owned()));
 }

@@ -6,11 +6,12 @@ use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Percent, Price};
 use trade_actors::domain::position;
 use trade_actors::domain::protection::{ProtectionChange, Unfit};
-use trade_actors::domain::signal::{Action, Instruction, Level, OrderKind, Trail};
+use trade_actors::domain::signal::{Action, Instruction, Level, OrderKind};
 use trade_actors::domain::user::UserState;
 use utoipa::ToSchema;
 
 use super::trades;
+use crate::web::amount::{amount, trail};
 use crate::web::body::Number;
 use crate::web::call::{Answer, Call, ok};
 use crate::web::problem::Problem;
@@ -128,22 +129,8 @@ fn unfit(unfit: Unfit) -> Problem {
 impl NewProtection {
     /// Reads the change; a trailing stop goes before a price, and a price before the entry.
     fn read(self) -> Result<ProtectionChange, Problem> {
-        let trail = match (self.trail_amount, self.trail_percent) {
-            (Some(_), Some(_)) => {
-                let detail = "name trail_amount or trail_percent, not both; nothing was changed";
-                return Err(Problem::invalid("/trail_percent", detail));
-            }
-            (Some(far), None) => Some(Trail::Amount(price("/trail_amount", far)?)),
-            (None, Some(Number(far))) if far > Decimal::ZERO && far < Decimal::ONE_HUNDRED => {
-                Some(Trail::Percent(Percent::new(far)))
-            }
-            (None, Some(_)) => {
-                let detail = "trail_percent must be above 0 and below 100; nothing was changed";
-                return Err(Problem::invalid("/trail_percent", detail));
-            }
-            (None, None) => None,
-        };
-        let at = |place: &str, number| price(place, number).map(Level::At);
+        let trail = trail(self.trail_amount, self.trail_percent)?;
+        let at = |place: &str, number| amount(place, number, Price::new).map(Level::At);
         let stop = match (trail, self.stop_loss) {
             (Some(trail), _) => Some(Some(Level::Trailing(trail))),
             (None, Some(stop)) => Some(stop.map(|stop| at("/stop_loss", stop)).transpose()?),
@@ -155,8 +142,4 @@ impl NewProtection {
         });
         Ok(ProtectionChange { stop, targets: targets.transpose()? })
     }
-}
-
-fn price(pointer: &str, Number(value): Number) -> Result<Price, Problem> {
-    Price::new(value).map_err(|why| Problem::invalid(pointer, format!("a price {why}; nothing was changed")))
 }

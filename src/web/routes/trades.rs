@@ -1,14 +1,13 @@
 //! Trades: the list, one with all its history, an order by hand, and cancelling.
 
-use rust_decimal::Decimal;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use trade_actors::arrival::Delivery;
 use trade_actors::domain::ids::{ClientOrderId, ConnectionId, SignalId};
 use trade_actors::domain::instrument::Symbol;
-use trade_actors::domain::money::{AmountError, Percent, Price, Quantity};
+use trade_actors::domain::money::{Price, Quantity};
 use trade_actors::domain::order::{Order, OrderStatus};
-use trade_actors::domain::signal::{Action, DeliveryKey, Instruction, Level, OrderKind, Origin, Trail};
+use trade_actors::domain::signal::{Action, DeliveryKey, Instruction, Level, OrderKind, Origin};
 use trade_actors::domain::user::UserState;
 use trade_actors::engine::Engine;
 use trade_actors::execution::Change;
@@ -20,6 +19,7 @@ use super::near::{INVALID_SYMBOL, not_traded};
 use super::webhook::said;
 use crate::intake::redact;
 use crate::keys::random_32;
+use crate::web::amount::{amount, trail};
 use crate::web::body::Number;
 use crate::web::call::{Answer, Call, cursor_text, json, ok};
 use crate::web::idempotency::{check_key, reused};
@@ -336,7 +336,7 @@ impl NewTrade {
         use TypeWord as T;
         let limit = price("/limit_price", self.limit_price)?;
         let trigger = price("/stop_price", self.stop_price)?;
-        let trail = self.trail()?;
+        let trail = trail(self.trail_amount, self.trail_percent)?;
         let unused = |pointer: &str, present: bool, takes: bool| {
             let detail =
                 format!("an order of this type takes no {}; leave it out", pointer.trim_start_matches('/'));
@@ -360,39 +360,18 @@ impl NewTrade {
             T::TrailingStop => OrderKind::TrailingStop { trail: trail.ok_or_else(need("/trail_percent"))? },
         })
     }
-
-    fn trail(&self) -> Result<Option<Trail>, Problem> {
-        match (self.trail_amount, self.trail_percent) {
-            (None, None) => Ok(None),
-            (Some(_), Some(_)) => {
-                Err(Problem::invalid("/trail_percent", "give trail_amount or trail_percent, not both"))
-            }
-            (amount, None) => Ok(price("/trail_amount", amount)?.map(Trail::Amount)),
-            (None, Some(Number(percent))) if percent > Decimal::ZERO && percent < Decimal::ONE_HUNDRED => {
-                Ok(Some(Trail::Percent(Percent::new(percent.normalize()))))
-            }
-            (None, Some(_)) => {
-                Err(Problem::invalid("/trail_percent", "trail_percent must be above 0 and below 100"))
-            }
-        }
-    }
 }
 
 fn price(pointer: &str, number: Option<Number>) -> Result<Option<Price>, Problem> {
     number.map(|number| amount(pointer, number, Price::new)).transpose()
 }
 
-fn amount<T>(
-    pointer: &str,
-    number: Number,
-    read: fn(Decimal) -> Result<T, AmountError>,
-) -> Result<T, Problem> {
-    read(number.0)
-        .map_err(|why| Problem::invalid(pointer, format!("{} {why}", pointer.trim_start_matches('/'))))
-}
-
 #[cfg(test)]
 mod tests {
+    use rust_decimal::Decimal;
+    use trade_actors::domain::money::Percent;
+    use trade_actors::domain::signal::Trail;
+
     use super::*;
 
     fn read(body: &str) -> Result<Instruction, Problem> {

@@ -96,8 +96,7 @@ fn quotes(engine: &Engine, user: &UserState, trades: &[Order]) -> Vec<portfolio:
     let market = engine.market_of(user);
     let account = user.default_connection().map(|known| known.id);
     let held = user.positions.iter().filter(|held| Some(held.connection) == account).map(|held| held.symbol);
-    let listed = market.instruments();
-    let mut symbols: Vec<Symbol> = if listed.len() > LISTED_MAX {
+    let mut symbols: Vec<Symbol> = if market.listed() > LISTED_MAX {
         let mut traded: Vec<Symbol> = Vec::new();
         for order in trades.iter().filter(|order| Some(order.ticket.connection) == account) {
             if traded.len() < QUOTES && !traded.contains(&order.ticket.symbol) {
@@ -106,7 +105,7 @@ fn quotes(engine: &Engine, user: &UserState, trades: &[Order]) -> Vec<portfolio:
         }
         traded
     } else {
-        listed.iter().map(|instrument| instrument.symbol).take(QUOTES).collect()
+        market.instruments().iter().map(|instrument| instrument.symbol).take(QUOTES).collect()
     };
     symbols.extend(held);
     symbols.sort_unstable();

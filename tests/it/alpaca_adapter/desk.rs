@@ -1,6 +1,7 @@
 //! A venue, the adapter, and one account.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,6 +69,32 @@ impl Clock for Standing {
     }
 }
 
+/// A clock whose time line stands until a test turns it on.
+#[derive(Debug)]
+pub(super) struct Stopped(SystemClock, AtomicU64);
+
+impl Stopped {
+    pub(super) fn new() -> Arc<Self> {
+        let machine = SystemClock::new();
+        let at = AtomicU64::new(machine.stamp().0);
+        Arc::new(Self(machine, at))
+    }
+
+    pub(super) fn turn(&self, seconds: u64) {
+        self.1.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Stopped {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now()
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp(self.1.load(Ordering::SeqCst))
+    }
+}
+
 /// A venue, the adapter, and one account.
 pub(super) struct Desk {
     pub(super) venue: venues::alpaca::Alpaca,
@@ -89,6 +116,11 @@ pub(super) fn connection() -> ConnectionId {
 impl Desk {
     pub(super) async fn open() -> Self {
         Self::with(Options::default(), |_| {}, Arc::new(SystemClock::new())).await
+    }
+
+    /// Opens one whose adapter's time stands.
+    pub(super) async fn at(clock: &Arc<Stopped>) -> Self {
+        Self::with(Options::default(), |_| {}, Arc::clone(clock) as Arc<dyn Clock>).await
     }
 
     pub(super) async fn with(

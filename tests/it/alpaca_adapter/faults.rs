@@ -1,7 +1,7 @@
 //! What goes wrong on the way, and what it proves.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use trade_actors::domain::ids::ConnectionId;
@@ -92,15 +92,17 @@ async fn every_documented_refusal_has_its_code() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_were_not_received_and_nothing_is_asked_before_the_time_is_up() {
-    let desk = Desk::open().await;
+    let clock = Stopped::new();
+    let desk = Desk::at(&clock).await;
     let slow = Action::Status { status: 429, when: When::Before, retry_after_s: Some(7) };
     desk.fail(ORDERS, slow, 1);
     assert_eq!(not_received(desk.broker.submit(desk.buy("1")).await), Duration::from_secs(7));
     let before = desk.world().rate(KEY).total;
-    let started = Instant::now();
-    let wait = not_received(desk.broker.submit(desk.buy("1")).await);
-    assert!(started.elapsed() < Duration::from_secs(1) && wait > Duration::from_secs(5), "{wait:?}");
+    clock.turn(1);
+    assert_eq!(not_received(desk.broker.submit(desk.buy("1")).await), Duration::from_secs(6));
     assert_eq!(desk.world().rate(KEY).total, before);
+    clock.turn(6);
+    desk.broker.submit(desk.buy("1")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +172,8 @@ async fn the_same_id_again_is_the_same_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_than_half_of_the_allowance_is_used() {
-    let desk = Arc::new(Desk::open().await);
+    let clock = Stopped::new();
+    let desk = Arc::new(Desk::at(&clock).await);
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..60 {
         let desk = Arc::clone(&desk);
@@ -184,11 +187,15 @@ async fn no_more_than_half_of_the_allowance_is_used() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    // Fifteen at once, 79 a minute from then on, for as long as a request waits; five are kept.
-    assert!((15..=25).contains(&answered), "{answered}");
-    assert_eq!(answered + told_to_wait, 60);
+    // Fifteen at once, and five are kept for what cannot wait.
+    assert_eq!((answered, told_to_wait), (15, 45));
     desk.broker.order(desk.buy("1").id).await.unwrap();
-    assert!(desk.world().rate(KEY).most_per_minute < 100);
+    // 79 a minute from then on.
+    clock.turn(60);
+    for _ in 0..15 {
+        desk.broker.positions().await.unwrap();
+    }
+    assert_eq!(desk.world().rate(KEY).total, 31);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,7 +214,6 @@ async fn credentials_that_are_refused_missing_or_new_are_told_apart() {
     desk.drawer.0.lock().unwrap().insert(connection(), (token, Mode::Live));
     desk.alpaca.renew(connection());
     desk.broker.connect().await.unwrap();
-    assert_eq!(desk.broker.mode(), Mode::Live);
     desk.listen().await;
 
     let nobody = desk.alpaca.account(user(), ConnectionId::new(Uuid::from_u128(9)));
@@ -221,9 +227,7 @@ async fn credentials_that_are_refused_missing_or_new_are_told_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_tried_out_before_they_are_kept() {
     let desk = Desk::open().await;
-    let probe = desk.alpaca.probe(keys("secret"), Mode::Paper).await.unwrap();
-    assert!(probe.account_number.starts_with("PA"));
-    assert_eq!(probe.balance.cash.get(), dec("100000"));
+    assert!(desk.alpaca.probe(keys("secret"), Mode::Paper).await.unwrap().starts_with("PA"));
     let (code, _) = refused(desk.alpaca.probe(keys("wrong"), Mode::Paper).await);
     assert_eq!(code, RefusalCode::AuthFailed);
     for change in [
@@ -240,12 +244,15 @@ async fn credentials_are_tried_out_before_they_are_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_are_refused_again_and_again_are_asked_with_no_more_often() {
-    let desk = Desk::open().await;
+    let clock = Stopped::new();
+    let desk = Desk::at(&clock).await;
     desk.world().revoke(KEY, true).unwrap();
-    let started = Instant::now();
-    for _ in 0..18 {
+    for _ in 0..15 {
         assert_eq!(refused(desk.broker.positions().await).0, RefusalCode::AuthFailed);
     }
-    // Fifteen at once; from then on one each three quarters of a second.
-    assert!(started.elapsed() > Duration::from_millis(1_500), "{:?}", started.elapsed());
+    // Though the credentials are read anew for each, what was asked with them before counts.
+    not_received(desk.broker.positions().await);
+    assert_eq!(desk.requests("GET", "/v2/positions"), 15);
+    clock.turn(1);
+    assert_eq!(refused(desk.broker.positions().await).0, RefusalCode::AuthFailed);
 }

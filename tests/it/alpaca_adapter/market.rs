@@ -19,13 +19,14 @@ async fn prices_are_asked_for_and_streamed_when_watched() {
     let desk = Desk::open().await;
     let market = desk.alpaca.market();
     let mut feed = desk.alpaca.feed();
-    assert_eq!(market.instrument(symbol("AAPL")), None, "nobody is connected");
+    assert_eq!((market.instrument(symbol("AAPL")), market.listed()), (None, 0), "nobody is connected");
     let quote = desk.broker.quote(symbol("AAPL")).await.unwrap().unwrap();
     assert_eq!((quote.bid, quote.price, quote.ask), (price("190"), price("190"), price("190")));
     assert_eq!(desk.broker.quote(symbol("BTC/USDT")).await.unwrap(), None);
     desk.broker.connect().await.unwrap();
     let rules = market.instrument(symbol("AAPL")).unwrap();
     assert!(rules.tradable && market.instruments().contains(&rules));
+    assert_eq!(market.listed(), market.instruments().len());
     market.watch(symbol("AAPL"));
     wait_until("the price", || async { market.quote(symbol("AAPL")).is_some() }).await;
     assert_eq!(feed.venue(), "alpaca");

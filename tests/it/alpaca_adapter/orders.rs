@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use trade_actors::domain::money::Percent;
-use trade_actors::domain::order::{Mode, Ticket, TimeInForce};
+use trade_actors::domain::order::{Ticket, TimeInForce};
 use trade_actors::domain::report::{RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Side, Trail};
 use trade_actors::ports::broker::IdScope;
@@ -20,12 +20,11 @@ use crate::support::{wait_for, wait_until};
 use super::desk::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_tells_balance_mode_and_promises() {
+async fn a_connection_tells_balance_and_promises() {
     let desk = Desk::open().await;
     let balance = desk.broker.connect().await.unwrap();
     assert_eq!((balance.cash.get(), balance.equity.get()), (dec("100000"), dec("100000")));
     assert_eq!(balance.buying_power.get(), dec("200000"));
-    assert_eq!((desk.broker.name(), desk.broker.mode()), ("alpaca", Mode::Paper));
     let promises = desk.broker.promises();
     assert_eq!((promises.shows_orders_at_once, promises.ids), (false, IdScope::Forever));
 }

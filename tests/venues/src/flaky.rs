@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::Quantity;
-use trade_actors::domain::order::{Mode, Ticket};
+use trade_actors::domain::order::Ticket;
 use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, Refusal};
@@ -118,14 +118,6 @@ struct Flaky {
 }
 
 impl Broker for Flaky {
-    fn name(&self) -> &'static str {
-        self.behind.name()
-    }
-
-    fn mode(&self) -> Mode {
-        self.behind.mode()
-    }
-
     fn connect(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
         self.behind.connect()
     }

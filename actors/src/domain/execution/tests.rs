@@ -3,30 +3,13 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, ExecutionId, SignalId, UserId};
+use crate::domain::ids::{BrokerOrderId, ClientOrderId, ExecutionId};
 use crate::domain::money::{Money, Price, Quantity};
-use crate::domain::order::{Fill, Mode, OrderStatus, Purpose, Ticket, TimeInForce};
+use crate::domain::order::{Fill, Mode, OrderStatus, Ticket};
 use crate::domain::risk::Decision;
-use crate::domain::signal::{OrderKind, Origin, Side};
 
 fn order(quantity: u32) -> Order {
-    let ticket = Ticket {
-        id: ClientOrderId::new(Uuid::from_u128(7)),
-        user: UserId::new(Uuid::nil()),
-        signal: SignalId::new(Uuid::nil()),
-        origin: Origin::Tradingview,
-        connection: ConnectionId::new(Uuid::nil()),
-        symbol: "AAPL".parse().unwrap(),
-        side: Side::Buy,
-        quantity: Quantity::new(Decimal::from(quantity)).unwrap(),
-        kind: OrderKind::Market,
-        time_in_force: TimeInForce::Day,
-        extended_hours: false,
-        purpose: Purpose::Signal,
-        reduces: false,
-        stop_loss: None,
-        take_profits: Vec::new(),
-    };
+    let ticket = Ticket { quantity: Quantity::new(Decimal::from(quantity)).unwrap(), ..Ticket::sample() };
     Order::new(
         ticket,
         "paper".into(),

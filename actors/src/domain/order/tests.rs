@@ -1,6 +1,5 @@
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use uuid::Uuid;
 
 use super::*;
 
@@ -43,25 +42,8 @@ fn rejected() -> OrderStep {
 }
 
 fn order(units: i64) -> Order {
-    let nil = Uuid::nil();
     Order {
-        ticket: Ticket {
-            id: ClientOrderId::new(nil),
-            user: UserId::new(nil),
-            signal: SignalId::new(nil),
-            origin: Origin::Tradingview,
-            connection: ConnectionId::new(nil),
-            symbol: "AAPL".parse().unwrap(),
-            side: Side::Buy,
-            quantity: quantity(units),
-            kind: OrderKind::Market,
-            time_in_force: TimeInForce::Day,
-            extended_hours: false,
-            purpose: Purpose::Signal,
-            reduces: false,
-            stop_loss: None,
-            take_profits: Vec::new(),
-        },
+        ticket: Ticket { quantity: quantity(units), ..Ticket::sample() },
         broker: "paper".to_owned(),
         mode: Mode::Paper,
         decision: Decision::default(),

@@ -59,12 +59,7 @@ impl Trails {
             Side::Buy => last.min(*best),
             Side::Sell => last.max(*best),
         };
-        match (trail, side) {
-            (Trail::Amount(far), Side::Sell) => best.moved(-far.get(), tick),
-            (Trail::Amount(far), Side::Buy) => best.moved(far.get(), tick),
-            (Trail::Percent(far), Side::Sell) => best.shifted(far.negated(), tick),
-            (Trail::Percent(far), Side::Buy) => best.shifted(far, tick),
-        }
+        trail.behind(*best, side, tick)
     }
 
     /// Forgets the orders that are no longer in the book.

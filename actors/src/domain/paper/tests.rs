@@ -5,13 +5,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::calendar::MarketStatus;
-use crate::domain::ids::{SignalId, UserId};
 use crate::domain::instrument::{AssetClass, Instrument};
 use crate::domain::money::Percent;
-use crate::domain::order::{Purpose, Ticket, TimeInForce};
+use crate::domain::order::Ticket;
 use crate::domain::portfolio::Quote;
 use crate::domain::report::{Refusal, RefusalCode};
-use crate::domain::signal::{Origin, Trail};
+use crate::domain::signal::Trail;
 
 fn price(text: &str) -> Price {
     Price::new(text.parse().unwrap()).unwrap()
@@ -102,20 +101,12 @@ impl Desk {
         self.next += 1;
         Ticket {
             id: ClientOrderId::new(Uuid::from_u128(self.next << 64)),
-            user: UserId::new(Uuid::nil()),
-            signal: SignalId::new(Uuid::nil()),
-            origin: Origin::Manual,
             connection: self.account.connection,
             symbol: symbol(name),
             side,
             quantity: quantity(amount),
             kind,
-            time_in_force: TimeInForce::Day,
-            extended_hours: false,
-            purpose: Purpose::Signal,
-            reduces: false,
-            stop_loss: None,
-            take_profits: Vec::new(),
+            ..Ticket::sample()
         }
     }
 

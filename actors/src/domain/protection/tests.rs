@@ -6,10 +6,10 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::ids::ClientOrderId;
 use crate::domain::money::Money;
-use crate::domain::order::{OrderStatus, Purpose, Ticket, TimeInForce};
+use crate::domain::order::{OrderStatus, Purpose, Ticket};
 use crate::domain::position::Position;
 use crate::domain::risk::Limits;
-use crate::domain::signal::{Level, OrderKind, Origin};
+use crate::domain::signal::{Level, OrderKind};
 
 fn price(value: &str) -> Price {
     Price::new(value.parse().unwrap()).unwrap()
@@ -186,7 +186,8 @@ fn what_the_broker_cannot_hold_is_left_to_us() {
 fn prices_reach_stops_before_targets_and_a_trail_only_follows() {
     let plan = guarded(10, Some("90"), &["110"]);
     let long = Net::new(10.into());
-    let reached = |at| plan.reached(long, price(at), quantity(10), quantity(1));
+    let shares = plan.shares(quantity(10), quantity(1));
+    let reached = |at| plan.reached(long, price(at), &shares);
     assert_eq!(
         (reached("100"), reached("90"), reached("111")),
         (None, Some(Reached::Stop), Some(Reached::Target(0)))
@@ -200,20 +201,11 @@ fn prices_reach_stops_before_targets_and_a_trail_only_follows() {
 fn ticket(side: Side, stop_loss: Option<Level>) -> Ticket {
     Ticket {
         id: id(1),
-        user: crate::domain::ids::UserId::new(Uuid::nil()),
         signal: signal(),
-        origin: Origin::Tradingview,
-        connection: ConnectionId::new(Uuid::nil()),
         symbol: "TSLA".parse().unwrap(),
         side,
-        quantity: quantity(10),
-        kind: OrderKind::Market,
-        time_in_force: TimeInForce::Day,
-        extended_hours: false,
-        purpose: Purpose::Signal,
-        reduces: false,
         stop_loss,
-        take_profits: Vec::new(),
+        ..Ticket::sample()
     }
 }
 

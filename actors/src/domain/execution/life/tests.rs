@@ -1,16 +1,14 @@
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use uuid::Uuid;
 
 use super::*;
 use crate::domain::event::Event;
 use crate::domain::execution::reported;
-use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, UserId};
+use crate::domain::ids::BrokerOrderId;
 use crate::domain::money::{Price, Quantity};
-use crate::domain::order::{Mode, Purpose, Ticket, TimeInForce};
+use crate::domain::order::{Mode, Ticket};
 use crate::domain::report::{Done, OrderReport, RefusalCode, ReportedState};
 use crate::domain::risk::Decision;
-use crate::domain::signal::{OrderKind, Origin, Side};
 use crate::domain::stages::Stages;
 
 const UNITS: u32 = 10;
@@ -22,23 +20,7 @@ fn units(count: u32) -> Quantity {
 }
 
 fn order() -> Order {
-    let ticket = Ticket {
-        id: ClientOrderId::new(Uuid::from_u128(7)),
-        user: UserId::new(Uuid::nil()),
-        signal: SignalId::new(Uuid::nil()),
-        origin: Origin::Tradingview,
-        connection: ConnectionId::new(Uuid::nil()),
-        symbol: "AAPL".parse().unwrap(),
-        side: Side::Buy,
-        quantity: units(UNITS),
-        kind: OrderKind::Market,
-        time_in_force: TimeInForce::Day,
-        extended_hours: false,
-        purpose: Purpose::Signal,
-        reduces: false,
-        stop_loss: None,
-        take_profits: Vec::new(),
-    };
+    let ticket = Ticket { quantity: units(UNITS), ..Ticket::sample() };
     let (decision, stages) = (Decision::default(), Stages::default());
     Order::new(ticket, "venue".into(), Mode::Paper, decision, stages, None, DateTime::UNIX_EPOCH)
 }
