@@ -8,7 +8,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use super::{Answer, ExecutionMsg, ExecutionState};
 use crate::broker_connection::ConnectionMsg;
 use crate::domain::event::Event;
-use crate::domain::execution::life::{self, Circumstances, Next, Unanswered};
+use crate::domain::execution::life::{self, Before, Circumstances, Next, Unanswered};
 use crate::domain::execution::{Search, protected, reported};
 use crate::domain::ids::ClientOrderId;
 use crate::domain::money::Price;
@@ -46,22 +46,29 @@ impl ExecutionState {
             Err(error) => {
                 let Some(known) = self.book.order(order) else { return Ok(()) };
                 let failures = self.attempts.get(&order).copied().unwrap_or_default();
+                let taken =
+                    if let BrokerError::Taken(refusal) = &error { Some(refusal.clone()) } else { None };
                 let (answer, failures_now) = match error {
-                    BrokerError::NotReceived { retry_after } => {
+                    BrokerError::NotReceived { code, retry_after } => {
                         let retry_after = TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX);
-                        (Unanswered::NotReceived { retry_after }, Some(failures.saturating_add(1)))
+                        (Unanswered::NotReceived { code, retry_after }, Some(failures.saturating_add(1)))
                     }
                     BrokerError::Unknown(reason) => (Unanswered::Lost(reason), Some(failures)),
+                    BrokerError::Taken(refusal) => (Unanswered::Taken(refusal), Some(failures)),
                     BrokerError::Refused(refusal) => (Unanswered::Refused(refusal), None),
                 };
-                let next = life::unanswered(known, failures, answer);
+                let now = self.lines.shared.clock.now();
+                let waiting = self.book.deferred_beside(known);
+                let next = life::unanswered(known, &Before { now, failures, waiting }, answer);
                 match failures_now {
                     Some(count) if count > 0 => self.attempts.insert(order, count),
                     Some(_) | None => self.attempts.remove(&order),
                 };
                 if matches!(next, Next::LookUp(..)) {
-                    let sent_at = self.lines.shared.clock.now();
-                    self.searches.entry(order).or_insert_with(|| Search::new(sent_at));
+                    let search = self.searches.entry(order).or_insert_with(|| Search::new(now));
+                    if let Some(refusal) = taken {
+                        search.says_taken(refusal);
+                    }
                 }
                 self.proceed(me, order, next, stages).await
             }
@@ -90,7 +97,10 @@ impl ExecutionState {
                 me.send_after(pause.to_std().unwrap_or(SOON), move || ExecutionMsg::LookUp(id));
                 Ok(())
             }
-            Next::TryAgain(pause) => {
+            Next::TryAgain(step, pause) => {
+                if let Some(step) = step {
+                    self.step(id, step, stages).await?;
+                }
                 me.send_after(pause.to_std().unwrap_or(SOON), move || ExecutionMsg::SendAgain(id));
                 Ok(())
             }

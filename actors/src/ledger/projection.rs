@@ -509,10 +509,11 @@ fn describe(step: &OrderStep) -> String {
         OrderStep::Rejected { reason, .. }
         | OrderStep::CancelRequested { reason }
         | OrderStep::Canceled { reason }
-        | OrderStep::Expired { reason }
+        | OrderStep::Expired { reason, .. }
+        | OrderStep::Deferred { reason, .. }
         | OrderStep::OutcomeLost { reason }
         | OrderStep::Queued { reason, .. }
-        | OrderStep::Failed { reason } => reason.clone(),
+        | OrderStep::Failed { reason, .. } => reason.clone(),
         OrderStep::Released => "sent now".to_owned(),
         OrderStep::Amended { quantity, reason, .. } => format!("{quantity}: {reason}"),
         OrderStep::Retried { attempt, reason } => format!("attempt {attempt}: {reason}"),

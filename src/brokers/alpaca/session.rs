@@ -153,7 +153,8 @@ impl Session {
             Ok(reply) => reply,
             Err(Lost::Unsent(why)) => {
                 tracing::debug!(broker = "alpaca", %why, "a request was not sent");
-                return Err(Verdict::Error(BrokerError::NotReceived { retry_after: RETRY }));
+                let code = RefusalCode::BrokerUnavailable;
+                return Err(Verdict::Error(BrokerError::NotReceived { code, retry_after: RETRY }));
             }
             Err(Lost::Sent(why)) => {
                 return Err(Verdict::Error(BrokerError::Unknown(format!("Alpaca: {why}"))));
@@ -165,7 +166,7 @@ impl Session {
         match judge(&reply.head, &reply.body, self.clock.now()) {
             Verdict::Slow(retry_after) => {
                 self.bucket(service).close(retry_after, self.clock.stamp());
-                Err(Verdict::Error(BrokerError::NotReceived { retry_after }))
+                Err(Verdict::Error(throttled(retry_after)))
             }
             verdict @ (Verdict::Error(_) | Verdict::Exists | Verdict::Missing | Verdict::Ended) => {
                 Err(verdict)
@@ -181,7 +182,7 @@ impl Session {
             let Err(wait) = taken else { return Ok(()) };
             waited = waited.saturating_add(wait);
             if waited > TURN {
-                return Err(BrokerError::NotReceived { retry_after: wait });
+                return Err(throttled(wait));
             }
             sleep(wait).await;
         }
@@ -209,6 +210,11 @@ impl Session {
     }
 }
 
+/// Words a request that was not sent, or not taken, because of too many before it.
+const fn throttled(retry_after: Duration) -> BrokerError {
+    BrokerError::NotReceived { code: RefusalCode::RateLimitExceeded, retry_after }
+}
+
 /// Reads a reply.
 ///
 /// # Errors
@@ -231,7 +237,7 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BrokerError> {
 pub fn unexpected(verdict: Verdict) -> BrokerError {
     match verdict {
         Verdict::Error(error) => error,
-        Verdict::Slow(retry_after) => BrokerError::NotReceived { retry_after },
+        Verdict::Slow(retry_after) => throttled(retry_after),
         Verdict::Missing => BrokerError::Refused(Refusal {
             code: RefusalCode::OrderRejected,
             message: "Alpaca has no such thing. Nothing was done.".to_owned(),
