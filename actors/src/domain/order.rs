@@ -1,5 +1,7 @@
 //! An order's life (`DESIGN` 4): one table of legal steps, shared by live running and replay.
 
+mod history;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,8 @@ use super::report::RefusalCode;
 use super::risk::{Decision, Denial};
 use super::signal::{Level, OrderKind, Origin, Side};
 use super::stages::Stages;
+
+pub use history::{Attempt, AttemptOutcome, HistoryLine, attempts};
 
 /// Where an order stands; the letters are FIX tag 39.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -396,19 +400,6 @@ pub struct Queued {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// A line of an order's history.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HistoryLine {
-    /// The record that holds it.
-    pub seq: u64,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// What happened.
-    pub event: String,
-    /// In words.
-    pub detail: String,
-}
-
 /// An order and all that happened to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
@@ -502,6 +493,15 @@ impl Order {
     #[must_use]
     pub fn knows(&self, execution: &ExecutionId) -> bool {
         self.executions.contains(execution)
+    }
+
+    /// Takes note of the stages that were passed with a step.
+    ///
+    /// An answer that did not settle the order is not the broker's acknowledgement of it.
+    pub fn pass(&mut self, step: &OrderStep, stages: &Stages) {
+        let unsettled = matches!(step, OrderStep::Deferred { .. } | OrderStep::OutcomeLost { .. });
+        let acknowledged = stages.acknowledged.filter(|_| !unsettled);
+        self.stages.merge(&Stages { acknowledged, ..*stages });
     }
 
     /// Takes one step.

@@ -29,16 +29,14 @@ impl ExecutionState {
         answer: Answer,
     ) -> Result<(), ActorProcessingErr> {
         fault::point("execution.answered");
+        self.sent.remove(&answer.order);
         let Answer { order, sent, acknowledged, result } = answer;
         let committed = self.book.committed(order);
-        let mut stages =
+        let stages =
             Stages { committed, sent: Some(sent), acknowledged: Some(acknowledged), ..Stages::default() };
         match result {
             Ok(report) => {
                 self.attempts.remove(&order);
-                if !report.fills.is_empty() {
-                    stages.filled = Some(acknowledged);
-                }
                 self.report(&report, stages).await?;
                 self.pursue_cancel(order);
                 Ok(())
@@ -231,8 +229,15 @@ impl ExecutionState {
         let balance = self.book.balance(ticket.connection);
         let now = self.lines.shared.clock.now();
         let mut stages = stages;
-        if stages.filled.is_none() && !report.fills.is_empty() {
-            stages.filled = Some(self.lines.shared.clock.stamp());
+        // News can overtake the answer, and a look-up takes its place.
+        if order.broker_order.is_none() && stages.acknowledged.is_none() {
+            stages.committed = self.book.committed(id);
+            stages.sent = self.sent.remove(&id);
+            stages.acknowledged = Some(self.lines.shared.clock.stamp());
+        }
+        let executes = report.done.is_some_and(|done| done.quantity > order.cum_qty);
+        if executes || !report.fills.is_empty() {
+            stages.filled = stages.acknowledged.or_else(|| Some(self.lines.shared.clock.stamp()));
         }
         let connection = ticket.connection;
         let ended = order.status.is_final() && order.status != OrderStatus::Filled;

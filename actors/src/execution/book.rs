@@ -178,7 +178,7 @@ impl Book {
                 if let Err(illegal) = order.apply(step, at) {
                     tracing::error!(order = %order.ticket.id, %illegal, "a committed step does not fit its order");
                 }
-                order.stages.merge(stages);
+                order.pass(step, stages);
                 if order.status.is_final() {
                     self.done.push_back(order.ticket.id);
                 }
