@@ -68,6 +68,7 @@ fn snapshot<'a>(connection: &'a Connection, limits: &'a Limits, symbol: Symbol) 
             min_notional,
             tradable: true,
         }),
+        locked_out: None,
         quote: Some(Quote {
             symbol,
             price: price(180),

@@ -15,6 +15,7 @@ use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId};
 use crate::domain::instrument::Symbol;
 use crate::domain::order::Ticket;
 use crate::domain::portfolio::Balance;
+use crate::domain::report::RefusalCode;
 use crate::domain::restart::backoff;
 use crate::execution::{Answer, Connected, ExecutionMsg, Survey};
 use crate::fault;
@@ -326,15 +327,23 @@ impl ConnectionState {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         let connection = self.args.connection;
         self.request(me, async move {
-            let quote = match tokio::time::timeout(PRICE_PATIENCE, broker.quote(symbol)).await {
-                Ok(Ok(quote)) => quote,
+            let asked = match tokio::time::timeout(PRICE_PATIENCE, broker.quote(symbol)).await {
+                Ok(Ok(quote)) => Ok(quote),
                 Ok(Err(error)) => {
                     tracing::warn!(%connection, %symbol, %error, "no price was told");
-                    None
+                    match error {
+                        BrokerError::Refused(refusal) if refusal.code == RefusalCode::AuthFailed => {
+                            Err(refusal)
+                        }
+                        BrokerError::Refused(_)
+                        | BrokerError::NotReceived { .. }
+                        | BrokerError::Unknown(_)
+                        | BrokerError::Taken(_) => Ok(None),
+                    }
                 }
-                Err(_) => None,
+                Err(_) => Ok(None),
             };
-            lines.risk.tell(RiskMsg::Quoted(connection, symbol, quote));
+            lines.risk.tell(RiskMsg::Quoted(connection, symbol, asked));
         });
     }
 }

@@ -190,6 +190,8 @@ pub struct ExecutionState {
     connections: BTreeMap<ConnectionId, Box<Connected>>,
     searches: BTreeMap<ClientOrderId, Search>,
     attempts: BTreeMap<ClientOrderId, u32>,
+    /// When each order was handed over that is not answered for.
+    sent: BTreeMap<ClientOrderId, Stamp>,
     /// Positions whose exits are to be looked at.
     due: BTreeSet<Key>,
     /// What is under way besides orders.
@@ -213,6 +215,7 @@ impl Actor for Execution {
             connections: BTreeMap::new(),
             searches: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            sent: BTreeMap::new(),
             due: BTreeSet::new(),
             watch: Watch::default(),
         })
@@ -451,8 +454,9 @@ impl ExecutionState {
         Ok(None)
     }
 
-    fn send(&self, mut ticket: Ticket) {
+    fn send(&mut self, mut ticket: Ticket) {
         fault::point("execution.send");
+        self.sent.insert(ticket.id, self.lines.shared.clock.stamp());
         if fault::is_off("same_id") {
             ticket.id = ClientOrderId::new(uuid::Uuid::now_v7());
         }

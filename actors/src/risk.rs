@@ -18,6 +18,7 @@ use crate::domain::intent::Intent;
 use crate::domain::money::{Money, Net, Price};
 use crate::domain::order::Order;
 use crate::domain::portfolio::{Balance, Quote};
+use crate::domain::report::Refusal;
 use crate::domain::risk::{Approved, Denial, Limits, Snapshot, SourceLimits, review};
 use crate::domain::signal::{Action, Instruction, Origin};
 use crate::domain::stages::Stamp;
@@ -51,7 +52,7 @@ pub enum RiskMsg {
     /// An order that waited is about to go out: is it still allowed?
     Recheck(Box<Order>),
     /// A symbol's price, as the broker told it when asked; absent: it told none.
-    Quoted(ConnectionId, Symbol, Option<Quote>),
+    Quoted(ConnectionId, Symbol, Result<Option<Quote>, Refusal>),
     /// Time to look whether a symbol's price, waited for since then, has come.
     PriceDue(ConnectionId, Symbol, Stamp),
     /// A position has a new price.
@@ -136,7 +137,9 @@ impl Actor for Risk {
                 state.approved.remove(&order);
             }
             RiskMsg::Recheck(order) => state.priced(&me, Waiting::Order(order)),
-            RiskMsg::Quoted(connection, symbol, quote) => state.quoted((connection, symbol), quote),
+            RiskMsg::Quoted(connection, symbol, told) => {
+                state.quoted((connection, symbol), told.as_ref().map(|quote| *quote))
+            }
             RiskMsg::PriceDue(connection, symbol, since) => state.price_due(&me, (connection, symbol), since),
         }
         Ok(())
@@ -160,6 +163,9 @@ impl From<Waiting> for RiskMsg {
         }
     }
 }
+
+/// What the broker told of a price; an error is its refusal to deal with the account at all.
+type Told<'a> = Result<Option<Quote>, &'a Refusal>;
 
 /// What a picture is taken of.
 #[derive(Clone, Copy)]
@@ -195,7 +201,7 @@ impl RiskState {
         let Some(connection) = connection else { return };
         let id = connection.id;
         let Some(market) = self.lines.shared.brokers.market(&connection.broker) else {
-            return self.judge_at(waiting, None);
+            return self.judge_at(waiting, Ok(None));
         };
         let now = self.lines.shared.clock.now();
         let Some(instrument) = market.instrument(symbol) else {
@@ -204,12 +210,12 @@ impl RiskState {
                 me.send_after(LISTING_PACE, move || waiting.into());
                 return;
             }
-            return self.judge_at(waiting, None);
+            return self.judge_at(waiting, Ok(None));
         };
         let known =
             market.quote(instrument.symbol).filter(|quote| (now - quote.at).num_seconds() <= PRICE_AGE_MAX_S);
         if known.is_some() {
-            return self.judge_at(waiting, known);
+            return self.judge_at(waiting, Ok(known));
         }
         market.watch(symbol);
         let since = self.lines.shared.clock.stamp();
@@ -246,21 +252,21 @@ impl RiskState {
         if self.lines.shared.clock.stamp().since(since) < PRICE_PATIENCE_US {
             self.ask_price(me, key, since);
         } else {
-            self.quoted(key, None);
+            self.quoted(key, Ok(None));
         }
     }
 
-    fn quoted(&mut self, key: Key, quote: Option<Quote>) {
+    fn quoted(&mut self, key: Key, told: Told<'_>) {
         let waiting = self.unpriced.remove(&key).map(|(_, waiting)| waiting);
         for waiting in waiting.unwrap_or_default() {
-            self.judge_at(waiting, quote);
+            self.judge_at(waiting, told);
         }
     }
 
-    fn judge_at(&mut self, waiting: Waiting, quote: Option<Quote>) {
+    fn judge_at(&mut self, waiting: Waiting, told: Told<'_>) {
         match waiting {
-            Waiting::Signal(arrival, again) => self.review(arrival, again, quote),
-            Waiting::Order(order) => self.recheck(&order, quote),
+            Waiting::Signal(arrival, again) => self.review(arrival, again, told),
+            Waiting::Order(order) => self.recheck(&order, told),
         }
     }
 
@@ -273,7 +279,7 @@ impl RiskState {
         instruction.account.and_then(|named| self.account(named)).or_else(|| self.user.default_connection())
     }
 
-    fn review(&mut self, arrival: Arc<Arrival>, again: bool, quote: Option<Quote>) {
+    fn review(&mut self, arrival: Arc<Arrival>, again: bool, told: Told<'_>) {
         let Some(connection) = self.account_of(&arrival.signal.instruction).cloned() else { return };
         self.forget_old_orders();
         // Told before the verdict, so that the first order after a halt finds it ended.
@@ -291,7 +297,7 @@ impl RiskState {
             limits: &limits,
             source_limits: source_limits.as_ref(),
         };
-        let seen = self.look(&place, signal.received_at, quote, global_halt.as_deref());
+        let seen = self.look(&place, signal.received_at, told, global_halt.as_deref());
         let draft = Intent::draft(self.user.id, signal, &seen);
         let sized = draft.clone().size(signal, &seen);
         let window = self.windows.get(&(connection.id, symbol)).copied();
@@ -353,7 +359,7 @@ impl RiskState {
     }
 
     /// Reviews an order that waited, as it would go out now.
-    fn recheck(&mut self, order: &Order, quote: Option<Quote>) {
+    fn recheck(&mut self, order: &Order, told: Told<'_>) {
         let ticket = &order.ticket;
         let Some(connection) = self.account(ticket.connection).cloned() else { return };
         let global_halt = self.lines.shared.halt.reason();
@@ -370,7 +376,7 @@ impl RiskState {
         };
         // Its age counts from here: how long it may wait has a limit of its own.
         let now = self.lines.shared.clock.now();
-        let seen = self.look(&place, now, quote, global_halt.as_deref());
+        let seen = self.look(&place, now, told, global_halt.as_deref());
         let mut intent = Intent { ticket: ticket.clone(), decision: order.decision.clone(), closes: false };
         let price = seen.judged_price(&intent);
         let decided = intent.decision.price;
@@ -385,7 +391,7 @@ impl RiskState {
         &'a self,
         place: &Place<'a>,
         received_at: DateTime<Utc>,
-        quote: Option<Quote>,
+        told: Told<'a>,
         global_halt: Option<&'a str>,
     ) -> Snapshot<'a> {
         let shared = &self.lines.shared;
@@ -412,7 +418,8 @@ impl RiskState {
             plan: self.user.plan,
             limits,
             instrument,
-            quote,
+            quote: told.ok().flatten(),
+            locked_out: told.err(),
             market: status,
             balance: self.user.balances.get(&connection.id).map(|balance| **balance),
             reserved,

@@ -138,7 +138,10 @@ impl PaperBroker {
     }
 
     async fn load(&self, desk: &mut Desk) -> Result<(), BrokerError> {
-        let unread = |_: StoreError| BrokerError::NotReceived { retry_after: RETRY };
+        let unread = |_: StoreError| BrokerError::NotReceived {
+            code: RefusalCode::BrokerUnavailable,
+            retry_after: RETRY,
+        };
         match self.house.books.load(self.connection).await.map_err(unread)? {
             Some(account) => {
                 let mut reports = Vec::with_capacity(account.open.len());
@@ -162,7 +165,9 @@ impl PaperBroker {
         let facts = events.iter().map(|event| Fact::new(Some(self.user), event.clone())).collect();
         desk.begin(events, self.house.journal.commit(facts));
         desk.settle().await.map_err(|error| match error {
-            CommitError::Full => BrokerError::NotReceived { retry_after: RETRY },
+            CommitError::Full => {
+                BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after: RETRY }
+            }
             CommitError::Down(_) => BrokerError::Unknown(error.to_string()),
         })
     }
@@ -195,7 +200,8 @@ impl PaperBroker {
         let found = match desk.report(order) {
             Some(report) => Some(report.clone()),
             None => {
-                let unread = |_| BrokerError::NotReceived { retry_after: RETRY };
+                let unread =
+                    |_| BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after: RETRY };
                 self.house.books.find(order).await.map_err(unread)?
             }
         };

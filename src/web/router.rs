@@ -75,7 +75,7 @@ routes! {
     Get    "/api/v1/me"                        Read     me::show()                      => 200 Me,             "Tells who you are and how you are logged in.";
     Get    "/api/v1/trades"                    Read     trades::list()                  => 200 TradePage,      "Lists trades, newest first.";
     Post   "/api/v1/trades"                    Trade    trades::place(NewTrade)         => 201 Trade,          "Places an order by hand, through the same rules as any signal.";
-    Get    "/api/v1/trades/{id}"               Read     trades::show()                  => 200 TradeDetail,    "Shows a trade with its decision, its stages and its history.";
+    Get    "/api/v1/trades/{id}"               Read     trades::show()                  => 200 TradeDetail,    "Shows a trade with its signal, its decision, its attempts, its fills, its stages and its history.";
     Put    "/api/v1/trades/{id}"               Trade    trades::amend(TradeChange)      => 200 Trade,          "Changes an order that is still queued.";
     Post   "/api/v1/trades/{id}/cancel"        Trade    trades::cancel()                => 202 Trade,          "Asks the broker to cancel an open order.";
     Get    "/api/v1/portfolio"                 Read     portfolio::show()               => 200 PortfolioUpdate, "Shows cash, equity, profit and positions.";

@@ -6,13 +6,15 @@ mod push;
 mod signal;
 mod sync;
 mod trade;
+mod trade_detail;
 
 pub(crate) use people::{Broker, Halt, Limits, Source, SourceLimits, Token, User};
 pub(crate) use portfolio::{Portfolio, PortfolioUpdate, Position, Quote};
 pub(crate) use push::{envelope, is_fill, render};
 pub(crate) use signal::Signal;
 pub(crate) use sync::{StateSync, state_sync};
-pub(crate) use trade::{Fill, Trade, TradeDetail};
+pub(crate) use trade::{Fill, Trade};
+pub(crate) use trade_detail::TradeDetail;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;

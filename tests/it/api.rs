@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -134,9 +135,9 @@ async fn lists_are_paged_without_gaps_or_repeats() {
     assert_eq!(sizes, [10, 10, 5]);
     let ids: BTreeSet<_> = seen.iter().map(|trade| trade["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 25);
-    assert!(
-        seen.is_sorted_by_key(|trade| std::cmp::Reverse(trade["created_at"].as_str().unwrap().to_owned()))
-    );
+    // As times: a whole second is written without its fraction.
+    let decided_at = |trade: &Value| trade["created_at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    assert!(seen.is_sorted_by_key(|trade| std::cmp::Reverse(decided_at(trade))));
     for bad in ["limit=0", "limit=100000", "limit=x", "limit=-1", "cursor=nonsense"] {
         let answer = api.get(&format!("/api/v1/trades?{bad}")).await;
         answer.assert_problem(422, "INVALID_VALUE");

@@ -48,7 +48,10 @@ async fn a_lost_request_is_sent_again_only_once_the_broker_is_known_not_to_have_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_cannot_be_reached_is_tried_three_times_more() {
     let (trade, script) = through(vec![Fault::Unreachable; 4], "failed").await;
-    assert_eq!(trade["reason"], "paper temporarily unavailable. Order not submitted.");
+    assert_eq!(
+        (&trade["code"], &trade["reason"]),
+        (&"BROKER_UNAVAILABLE".into(), &"Paper temporarily unavailable. Order not submitted.".into())
+    );
     assert_eq!(submissions(&script), 4);
 }
 

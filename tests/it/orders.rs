@@ -1,5 +1,6 @@
 //! An order's life at the paper broker, as the API shows it.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::support::api::order;
@@ -58,7 +59,7 @@ async fn a_trade_tells_its_stages_and_its_history() {
     assert!(stages.is_sorted(), "{detail}");
     let history = detail["history"].as_array().unwrap();
     assert!(history.len() >= 2, "{detail}");
-    assert!(history.is_sorted_by_key(|line| line["at"].as_str().unwrap().to_owned()));
+    assert!(history.is_sorted_by_key(|line| line["at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap()));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::order::{Fill, Order, OrderStep};
 use super::portfolio::Balance;
 use super::position::Position;
 use super::protection::after_fill;
-use super::report::{OrderReport, ReportedState};
+use super::report::{OrderReport, Refusal, ReportedState};
 use super::stages::Stages;
 use super::user::UserState;
 
@@ -78,7 +78,7 @@ pub fn reported(
             step(&mut after, OrderStep::Canceled { reason });
         }
         ReportedState::Expired => {
-            step(&mut after, OrderStep::Expired { reason: "its time in force ended".to_owned() });
+            step(&mut after, OrderStep::Expired { code: None, reason: "its time in force ended".to_owned() });
         }
         ReportedState::Rejected(refusal) => {
             let (code, reason) = (refusal.code.as_str().to_owned(), refusal.message.clone());
@@ -161,6 +161,8 @@ pub struct Search {
     sent_at: DateTime<Utc>,
     asked: u32,
     unseen: Vec<DateTime<Utc>>,
+    /// What the broker said when it took the order for a repeat.
+    taken: Option<Refusal>,
 }
 
 /// What a search has come to.
@@ -176,7 +178,12 @@ impl Search {
     /// Starts the search for an order sent at `sent_at`.
     #[must_use]
     pub const fn new(sent_at: DateTime<Utc>) -> Self {
-        Self { sent_at, asked: 0, unseen: Vec::new() }
+        Self { sent_at, asked: 0, unseen: Vec::new(), taken: None }
+    }
+
+    /// Notes that the broker took the order for a repeat of one that it does not show.
+    pub fn says_taken(&mut self, refusal: Refusal) {
+        self.taken = Some(refusal);
     }
 
     /// Counts an answer that said "never seen" (`Some`) or a question without an answer (`None`).

@@ -45,7 +45,10 @@ impl Intent {
             limits: Some(Box::new(seen.in_force())),
             ..Decision::default()
         };
-        Self { ticket, decision, closes: matches!(told.action, Action::Close { .. }) }
+        let mut draft = Self { ticket, decision, closes: matches!(told.action, Action::Close { .. }) };
+        // A denial is explained by the price as well.
+        draft.decision.price = seen.judged_price(&draft);
+        draft
     }
 
     /// Returns what was asked for, for a denial that comes before anything is known of account or market.
@@ -65,8 +68,7 @@ impl Intent {
     /// When there is nothing to close or no way to size the order.
     pub fn size(mut self, signal: &Signal, seen: &Snapshot<'_>) -> Result<Self, Denial> {
         let Some(instrument) = seen.instrument else { return Ok(self) };
-        let price = seen.judged_price(&self);
-        self.decision.price = price;
+        let price = self.decision.price;
         match signal.instruction.action {
             Action::Close { fraction, holding } => {
                 self.ticket.quantity = closing(signal, seen, &instrument, fraction, holding)?;

@@ -1,5 +1,7 @@
 //! An order's life (`DESIGN` 4): one table of legal steps, shared by live running and replay.
 
+mod history;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,8 @@ use super::report::RefusalCode;
 use super::risk::{Decision, Denial};
 use super::signal::{Level, OrderKind, Origin, Side};
 use super::stages::Stages;
+
+pub use history::{Attempt, AttemptOutcome, HistoryLine, attempts};
 
 /// Where an order stands; the letters are FIX tag 39.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,6 +99,9 @@ pub enum OrderStep {
     },
     /// Its time ran out.
     Expired {
+        /// Stable code, where its time ran out because of the broker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<RefusalCode>,
         /// Why.
         reason: String,
     },
@@ -125,6 +132,15 @@ pub enum OrderStep {
         /// Why the one before did not count.
         reason: String,
     },
+    /// The broker provably did not take it: it is sent again after a pause.
+    Deferred {
+        /// Stable code: too many requests, or nobody there.
+        code: RefusalCode,
+        /// When it is sent again.
+        until: DateTime<Utc>,
+        /// What the user reads.
+        reason: String,
+    },
     /// It was sent and the answer was lost.
     OutcomeLost {
         /// What was seen instead of an answer.
@@ -132,6 +148,9 @@ pub enum OrderStep {
     },
     /// It could not be sent; the broker provably never had it.
     Failed {
+        /// Stable code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<RefusalCode>,
         /// Why.
         reason: String,
     },
@@ -182,7 +201,9 @@ impl OrderStatus {
         use OrderStep as E;
         Ok(match (self, step) {
             (S::Pending | S::Queued, E::Queued { .. }) | (S::Queued, E::Amended { .. }) => S::Queued,
-            (S::Queued, E::Released) | (S::Pending | S::Unknown, E::Retried { .. }) => S::Pending,
+            (S::Queued, E::Released)
+            | (S::Pending, E::Deferred { .. })
+            | (S::Pending | S::Unknown, E::Retried { .. }) => S::Pending,
             (S::Pending | S::Unknown | S::Accepted, E::Accepted { .. }) => S::Accepted,
             (S::PartiallyFilled, E::Accepted { .. }) => S::PartiallyFilled,
             (S::PendingCancel, E::Accepted { .. }) => S::PendingCancel,
@@ -379,19 +400,6 @@ pub struct Queued {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// A line of an order's history.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HistoryLine {
-    /// The record that holds it.
-    pub seq: u64,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// What happened.
-    pub event: String,
-    /// In words.
-    pub detail: String,
-}
-
 /// An order and all that happened to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
@@ -487,6 +495,15 @@ impl Order {
         self.executions.contains(execution)
     }
 
+    /// Takes note of the stages that were passed with a step.
+    ///
+    /// An answer that did not settle the order is not the broker's acknowledgement of it.
+    pub fn pass(&mut self, step: &OrderStep, stages: &Stages) {
+        let unsettled = matches!(step, OrderStep::Deferred { .. } | OrderStep::OutcomeLost { .. });
+        let acknowledged = stages.acknowledged.filter(|_| !unsettled);
+        self.stages.merge(&Stages { acknowledged, ..*stages });
+    }
+
     /// Takes one step.
     ///
     /// # Errors
@@ -499,6 +516,7 @@ impl Order {
                 return Err(IllegalStep { from: self.status, step: Box::new(step.clone()) });
             }
         }
+        let before = self.status;
         self.status = self.status.after(step, cum == self.ticket.quantity)?;
         self.updated_at = at;
         if !matches!(step, OrderStep::Amended { .. }) {
@@ -515,7 +533,13 @@ impl Order {
                 self.ticket.kind = *kind;
                 self.reason = Some(reason.clone());
             }
-            OrderStep::Accepted { broker_order } => self.broker_order = Some(broker_order.clone()),
+            OrderStep::Accepted { broker_order } => {
+                self.broker_order = Some(broker_order.clone());
+                // What was wrong with earlier attempts is history; why it is cancelled is not.
+                if before != OrderStatus::PendingCancel {
+                    (self.code, self.reason) = (None, None);
+                }
+            }
             OrderStep::Filled { fill } => {
                 self.cum_qty = cum;
                 self.cum_cost += fill.price.notional(fill.quantity);
@@ -525,18 +549,25 @@ impl Order {
                 self.code = Some(code.clone());
                 self.reason = Some(reason.clone());
             }
-            OrderStep::Expired { reason } => {
-                self.code = Some("ORDER_EXPIRED".to_owned());
+            OrderStep::Deferred { code, reason, .. } => {
+                self.code = Some(code.as_str().to_owned());
                 self.reason = Some(reason.clone());
             }
-            OrderStep::Failed { reason } => {
-                self.code = Some(RefusalCode::BrokerUnavailable.as_str().to_owned());
+            OrderStep::Expired { code, reason } => {
+                self.code = Some(code.map_or("ORDER_EXPIRED", RefusalCode::as_str).to_owned());
+                self.reason = Some(reason.clone());
+            }
+            OrderStep::Failed { code, reason } => {
+                self.code = Some(code.unwrap_or(RefusalCode::BrokerUnavailable).as_str().to_owned());
                 self.reason = Some(reason.clone());
             }
             OrderStep::CancelRequested { reason }
             | OrderStep::Canceled { reason }
             | OrderStep::OutcomeLost { reason }
-            | OrderStep::Retried { reason, .. } => self.reason = Some(reason.clone()),
+            | OrderStep::Retried { reason, .. } => {
+                self.code = None;
+                self.reason = Some(reason.clone());
+            }
         }
         Ok(())
     }

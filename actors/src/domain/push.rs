@@ -326,6 +326,7 @@ fn trade_kind(step: &OrderStep, status: Option<OrderStatus>) -> (TradeKind, Opti
         OrderStep::Canceled { .. } => (TradeKind::Cancelled, None),
         OrderStep::Expired { .. } | OrderStep::Failed { .. } => (TradeKind::Failed, None),
         OrderStep::CancelRequested { .. }
+        | OrderStep::Deferred { .. }
         | OrderStep::OutcomeLost { .. }
         | OrderStep::Queued { .. }
         | OrderStep::Released

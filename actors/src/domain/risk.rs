@@ -23,6 +23,7 @@ use super::instrument::Instrument;
 use super::intent::Intent;
 use super::money::{Money, Net, Percent, Price, Quantity};
 use super::portfolio::{Balance, Quote};
+use super::report::Refusal;
 use super::user::{Connection, Plan, Trading};
 
 /// A user's limits. Percentages are of equity.
@@ -160,6 +161,8 @@ pub struct Snapshot<'a> {
     pub instrument: Option<Instrument>,
     /// The symbol's price.
     pub quote: Option<Quote>,
+    /// Why the broker did not tell the price, where it refuses to deal with the account at all.
+    pub locked_out: Option<&'a Refusal>,
     /// Whether its market is open.
     pub market: MarketStatus,
     /// The account's balance, as the broker last told.
@@ -293,6 +296,8 @@ denial_codes! {
     InvalidSymbol = "INVALID_SYMBOL",
     /// No price is known.
     NoPrice = "NO_PRICE",
+    /// The broker does not accept the account's credentials.
+    AuthFailed = "AUTH_FAILED",
     /// Above the order or price limits.
     FatFinger = "FAT_FINGER",
     /// Too many orders in a minute.

@@ -1,5 +1,6 @@
 //! The flight recorder: when a signal passed each stage, on one monotonic time line.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Microseconds on the process's monotonic time line, which starts at the wall clock's value at process start.
@@ -10,6 +11,12 @@ use serde::{Deserialize, Serialize};
 pub struct Stamp(pub u64);
 
 impl Stamp {
+    /// Returns the wall clock's time, as good as it was when the process started.
+    #[must_use]
+    pub fn time(self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(i64::try_from(self.0).ok()?)
+    }
+
     /// Returns the microseconds since `earlier`, at least zero.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
@@ -44,6 +51,12 @@ impl Stages {
     /// Names of the stages in order, for metrics that start at zero.
     pub const NAMES: [&'static str; 7] =
         ["received", "decided", "committed", "sent", "acknowledged", "filled", "pushed"];
+
+    /// Returns whether none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 
     /// Fills the stages that are known only to `later`.
     pub fn merge(&mut self, later: &Self) {

@@ -8,7 +8,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use super::{Answer, ExecutionMsg, ExecutionState};
 use crate::broker_connection::ConnectionMsg;
 use crate::domain::event::Event;
-use crate::domain::execution::life::{self, Circumstances, Next, Unanswered};
+use crate::domain::execution::life::{self, Before, Circumstances, Next, Unanswered};
 use crate::domain::execution::{Search, protected, reported};
 use crate::domain::ids::ClientOrderId;
 use crate::domain::money::Price;
@@ -29,16 +29,14 @@ impl ExecutionState {
         answer: Answer,
     ) -> Result<(), ActorProcessingErr> {
         fault::point("execution.answered");
+        self.sent.remove(&answer.order);
         let Answer { order, sent, acknowledged, result } = answer;
         let committed = self.book.committed(order);
-        let mut stages =
+        let stages =
             Stages { committed, sent: Some(sent), acknowledged: Some(acknowledged), ..Stages::default() };
         match result {
             Ok(report) => {
                 self.attempts.remove(&order);
-                if !report.fills.is_empty() {
-                    stages.filled = Some(acknowledged);
-                }
                 self.report(&report, stages).await?;
                 self.pursue_cancel(order);
                 Ok(())
@@ -46,22 +44,29 @@ impl ExecutionState {
             Err(error) => {
                 let Some(known) = self.book.order(order) else { return Ok(()) };
                 let failures = self.attempts.get(&order).copied().unwrap_or_default();
+                let taken =
+                    if let BrokerError::Taken(refusal) = &error { Some(refusal.clone()) } else { None };
                 let (answer, failures_now) = match error {
-                    BrokerError::NotReceived { retry_after } => {
+                    BrokerError::NotReceived { code, retry_after } => {
                         let retry_after = TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX);
-                        (Unanswered::NotReceived { retry_after }, Some(failures.saturating_add(1)))
+                        (Unanswered::NotReceived { code, retry_after }, Some(failures.saturating_add(1)))
                     }
                     BrokerError::Unknown(reason) => (Unanswered::Lost(reason), Some(failures)),
+                    BrokerError::Taken(refusal) => (Unanswered::Taken(refusal), Some(failures)),
                     BrokerError::Refused(refusal) => (Unanswered::Refused(refusal), None),
                 };
-                let next = life::unanswered(known, failures, answer);
+                let now = self.lines.shared.clock.now();
+                let waiting = self.book.deferred_beside(known);
+                let next = life::unanswered(known, &Before { now, failures, waiting }, answer);
                 match failures_now {
                     Some(count) if count > 0 => self.attempts.insert(order, count),
                     Some(_) | None => self.attempts.remove(&order),
                 };
                 if matches!(next, Next::LookUp(..)) {
-                    let sent_at = self.lines.shared.clock.now();
-                    self.searches.entry(order).or_insert_with(|| Search::new(sent_at));
+                    let search = self.searches.entry(order).or_insert_with(|| Search::new(now));
+                    if let Some(refusal) = taken {
+                        search.says_taken(refusal);
+                    }
                 }
                 self.proceed(me, order, next, stages).await
             }
@@ -90,7 +95,10 @@ impl ExecutionState {
                 me.send_after(pause.to_std().unwrap_or(SOON), move || ExecutionMsg::LookUp(id));
                 Ok(())
             }
-            Next::TryAgain(pause) => {
+            Next::TryAgain(step, pause) => {
+                if let Some(step) = step {
+                    self.step(id, step, stages).await?;
+                }
                 me.send_after(pause.to_std().unwrap_or(SOON), move || ExecutionMsg::SendAgain(id));
                 Ok(())
             }
@@ -221,8 +229,15 @@ impl ExecutionState {
         let balance = self.book.balance(ticket.connection);
         let now = self.lines.shared.clock.now();
         let mut stages = stages;
-        if stages.filled.is_none() && !report.fills.is_empty() {
-            stages.filled = Some(self.lines.shared.clock.stamp());
+        // News can overtake the answer, and a look-up takes its place.
+        if order.broker_order.is_none() && stages.acknowledged.is_none() {
+            stages.committed = self.book.committed(id);
+            stages.sent = self.sent.remove(&id);
+            stages.acknowledged = Some(self.lines.shared.clock.stamp());
+        }
+        let executes = report.done.is_some_and(|done| done.quantity > order.cum_qty);
+        if executes || !report.fills.is_empty() {
+            stages.filled = stages.acknowledged.or_else(|| Some(self.lines.shared.clock.stamp()));
         }
         let connection = ticket.connection;
         let ended = order.status.is_final() && order.status != OrderStatus::Filled;

@@ -12,6 +12,7 @@ use crate::domain::money::{Net, Quantity};
 use crate::domain::order::{Order, OrderStatus, Purpose, QueueCause, Ticket};
 use crate::domain::portfolio::Balance;
 use crate::domain::protection::{Exit, exit_side};
+use crate::domain::report::RefusalCode;
 use crate::domain::signal::OrderKind;
 use crate::domain::stages::Stamp;
 use crate::domain::user::UserState;
@@ -70,6 +71,18 @@ impl Book {
         here.filter(|order| matches!(order.status, S::Pending | S::Unknown | S::PendingCancel))
             .map(|order| order.ticket.id)
             .collect()
+    }
+
+    /// Returns how many other orders wait until an order's broker takes requests again.
+    pub(super) fn deferred_beside(&self, order: &Order) -> usize {
+        let code = RefusalCode::RateLimitExceeded.as_str();
+        let waits = |other: &&Order| {
+            other.ticket.id != order.ticket.id
+                && other.ticket.connection == order.ticket.connection
+                && other.status == OrderStatus::Pending
+                && other.code.as_deref() == Some(code)
+        };
+        self.open_orders().filter(waits).count()
     }
 
     pub(super) fn open_entries(&self) -> Vec<ClientOrderId> {
@@ -165,7 +178,7 @@ impl Book {
                 if let Err(illegal) = order.apply(step, at) {
                     tracing::error!(order = %order.ticket.id, %illegal, "a committed step does not fit its order");
                 }
-                order.stages.merge(stages);
+                order.pass(step, stages);
                 if order.status.is_final() {
                     self.done.push_back(order.ticket.id);
                 }

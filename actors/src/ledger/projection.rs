@@ -17,6 +17,7 @@ use crate::domain::paper::{self, PaperAccount};
 use crate::domain::push::{Body, Push, bodies, under_review};
 use crate::domain::report::OrderReport;
 use crate::domain::signal::Origin;
+use crate::domain::stages::Stages;
 use crate::domain::user::{Role, Trading, UserState};
 use crate::ports::log::{LogError, Records};
 use crate::ports::store::{Cell, Key, RowBatch, Store, StoreError};
@@ -313,8 +314,9 @@ impl Projection {
                         tracing::error!(%order, seq, %illegal, "a recorded step does not fit its order");
                         return Ok(None);
                     }
-                    row.stages.merge(stages);
-                    row.history.push(history(*seq, committed, describe(step)));
+                    row.pass(step, stages);
+                    let line = history(*seq, committed, describe(step));
+                    row.history.push(HistoryLine { step: Some(step.clone()), stages: *stages, ..line });
                 }
                 *order
             }
@@ -499,7 +501,8 @@ fn feed_row(entry: &SignalEntry, seq: u64, outcome: Outcome) -> FeedRow {
 }
 
 fn history(seq: u64, committed: &Committed, detail: String) -> HistoryLine {
-    HistoryLine { seq, at: committed.at, event: committed.event.action().to_owned(), detail }
+    let (at, event) = (committed.at, committed.event.action().to_owned());
+    HistoryLine { seq, at, event, detail, step: None, stages: Stages::default() }
 }
 
 fn describe(step: &OrderStep) -> String {
@@ -509,10 +512,11 @@ fn describe(step: &OrderStep) -> String {
         OrderStep::Rejected { reason, .. }
         | OrderStep::CancelRequested { reason }
         | OrderStep::Canceled { reason }
-        | OrderStep::Expired { reason }
+        | OrderStep::Expired { reason, .. }
+        | OrderStep::Deferred { reason, .. }
         | OrderStep::OutcomeLost { reason }
         | OrderStep::Queued { reason, .. }
-        | OrderStep::Failed { reason } => reason.clone(),
+        | OrderStep::Failed { reason, .. } => reason.clone(),
         OrderStep::Released => "sent now".to_owned(),
         OrderStep::Amended { quantity, reason, .. } => format!("{quantity}: {reason}"),
         OrderStep::Retried { attempt, reason } => format!("attempt {attempt}: {reason}"),

@@ -11,7 +11,7 @@ use crate::domain::money::Quantity;
 use crate::domain::order::Ticket;
 use crate::domain::portfolio::{Balance, Quote};
 use crate::domain::position::Position;
-use crate::domain::report::{OrderReport, Refusal};
+use crate::domain::report::{OrderReport, Refusal, RefusalCode};
 use crate::domain::signal::OrderKind;
 use crate::ports::market::Market;
 
@@ -21,12 +21,18 @@ pub enum BrokerError {
     /// The broker provably never received it: send again after the delay.
     #[error("the broker was not reached")]
     NotReceived {
+        /// Why: too many requests, or nobody there.
+        code: RefusalCode,
         /// How long to wait.
         retry_after: Duration,
     },
     /// The broker may have acted: look the order up, never send it again.
     #[error("the broker's answer was lost: {0}")]
     Unknown(String),
+    /// The broker says that it has an order of this id, and does not show it: look it up, never send it again. What it
+    /// said is final if it never shows one.
+    #[error(transparent)]
+    Taken(Refusal),
     /// The broker documents that it did nothing: final.
     #[error(transparent)]
     Refused(Refusal),

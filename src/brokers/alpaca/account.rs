@@ -19,7 +19,7 @@ use trade_actors::domain::report::{OrderReport, RefusalCode};
 use trade_actors::domain::signal::OrderKind;
 use trade_actors::ports::broker::{Broker, BrokerError, IdScope, Listener, Promises, Told};
 
-use super::refusal::{Verdict, no_credentials};
+use super::refusal::{Verdict, duplicate, no_credentials};
 use super::session::{Service, Session, read, unexpected};
 use super::tally::{Known, Missing, Tally};
 use super::{House, map, updates, wire};
@@ -93,7 +93,7 @@ impl AlpacaAccount {
         }
         let found = self.house.secrets.alpaca(self.user, self.connection).map_err(|error| {
             tracing::warn!(connection.id = %self.connection, %error, "an Alpaca account's credentials cannot be read");
-            BrokerError::NotReceived { retry_after: RETRY }
+            BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after: RETRY }
         })?;
         let Some((credentials, mode)) = found else {
             way.session = None;
@@ -150,7 +150,9 @@ impl AlpacaAccount {
 
     async fn place(&self, session: &Session, ticket: &Ticket) -> Result<OrderReport, BrokerError> {
         let order = map::new_order(ticket).map_err(BrokerError::Refused)?;
-        let body = serde_json::to_vec(&order).map_err(|_| BrokerError::NotReceived { retry_after: RETRY })?;
+        let unsent =
+            |_| BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after: RETRY };
+        let body = serde_json::to_vec(&order).map_err(unsent)?;
         let urgency = if ticket.reduces { Urgency::Pressing } else { Urgency::Normal };
         match session.send(Method::POST, "/v2/orders", body, urgency).await {
             Ok(body) => {
@@ -165,9 +167,7 @@ impl AlpacaAccount {
             }
             Err(Verdict::Exists) => match self.look_up(session, ticket.id).await {
                 Ok(Some(report)) => Ok(report),
-                Ok(None) | Err(_) => Err(BrokerError::Unknown(
-                    "Alpaca has the order already, but does not show it yet".to_owned(),
-                )),
+                Ok(None) | Err(_) => Err(BrokerError::Taken(duplicate())),
             },
             Err(Verdict::Halted(refusal)) => {
                 self.house.market.halt_for_now(ticket.symbol);

@@ -147,6 +147,17 @@ pub fn no_credentials() -> Refusal {
     }
 }
 
+/// Returns the refusal of an order as a repeat of one that Alpaca does not show.
+#[must_use]
+pub fn duplicate() -> Refusal {
+    Refusal {
+        code: RefusalCode::DuplicateOrder,
+        message: "Alpaca says that it has this order already, but does not show it. It was not sent again. Look at \
+                  the account at alpaca.markets before you send the signal again."
+            .to_owned(),
+    }
+}
+
 fn lost(status: u16) -> Verdict {
     let text = match status {
         200..=299 => "Alpaca answered, but not in words that can be read".to_owned(),
@@ -192,6 +203,7 @@ mod tests {
             Verdict::Error(BrokerError::Refused(refusal)) => refusal.code.as_str().to_owned(),
             Verdict::Error(BrokerError::Unknown(_)) => "unknown".to_owned(),
             Verdict::Error(BrokerError::NotReceived { .. }) => "not received".to_owned(),
+            Verdict::Error(BrokerError::Taken(_)) => "taken".to_owned(),
             Verdict::Slow(_) => "slow".to_owned(),
             Verdict::Exists => "exists".to_owned(),
             Verdict::Missing => "missing".to_owned(),

@@ -144,7 +144,8 @@ impl Session {
             Ok(reply) => reply,
             Err(Lost::Unsent(why)) => {
                 tracing::debug!(broker = "alpaca", %why, "a request was not sent");
-                return Err(Verdict::Error(BrokerError::NotReceived { retry_after: RETRY }));
+                let code = RefusalCode::BrokerUnavailable;
+                return Err(Verdict::Error(BrokerError::NotReceived { code, retry_after: RETRY }));
             }
             Err(Lost::Sent(why)) => {
                 return Err(Verdict::Error(BrokerError::Unknown(format!("Alpaca: {why}"))));
@@ -156,7 +157,7 @@ impl Session {
         match judge(&reply.head, &reply.body, self.clock.now()) {
             Verdict::Slow(retry_after) => {
                 self.bucket(service).close(retry_after, self.clock.stamp());
-                Err(Verdict::Error(BrokerError::NotReceived { retry_after }))
+                Err(Verdict::Error(throttled(retry_after)))
             }
             verdict @ (Verdict::Error(_)
             | Verdict::Exists
@@ -174,7 +175,7 @@ impl Session {
             let Err(wait) = taken else { return Ok(()) };
             waited = waited.saturating_add(wait);
             if waited > TURN {
-                return Err(BrokerError::NotReceived { retry_after: wait });
+                return Err(throttled(wait));
             }
             sleep(wait).await;
         }
@@ -202,6 +203,11 @@ impl Session {
     }
 }
 
+/// Words a request that was not sent, or not taken, because of too many before it.
+const fn throttled(retry_after: Duration) -> BrokerError {
+    BrokerError::NotReceived { code: RefusalCode::RateLimitExceeded, retry_after }
+}
+
 /// Reads a reply.
 ///
 /// # Errors
@@ -225,7 +231,7 @@ pub fn unexpected(verdict: Verdict) -> BrokerError {
     match verdict {
         Verdict::Error(error) => error,
         Verdict::Halted(refusal) => BrokerError::Refused(refusal),
-        Verdict::Slow(retry_after) => BrokerError::NotReceived { retry_after },
+        Verdict::Slow(retry_after) => throttled(retry_after),
         Verdict::Missing => BrokerError::Refused(Refusal {
             code: RefusalCode::OrderRejected,
             message: "Alpaca has no such thing. Nothing was done.".to_owned(),

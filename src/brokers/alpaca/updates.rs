@@ -66,9 +66,9 @@ pub(super) async fn follow(account: Weak<AlpacaAccount>, connection: ConnectionI
         let ended = match session {
             Ok(session) => Box::pin(listen(&session, &account, &mut failures)).await,
             Err(BrokerError::Refused(_)) => Ended::Unauthorized,
-            Err(error @ (BrokerError::NotReceived { .. } | BrokerError::Unknown(_))) => {
-                Ended::Broken(error.to_string())
-            }
+            Err(
+                error @ (BrokerError::NotReceived { .. } | BrokerError::Unknown(_) | BrokerError::Taken(_)),
+            ) => Ended::Broken(error.to_string()),
         };
         match &ended {
             Ended::Broken(why) => {

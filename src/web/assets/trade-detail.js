@@ -94,6 +94,10 @@ function timeline(answer) {
   parts.push(h("ol", { class: "timeline" }, history.map((step) => h("li", null,
     h("time", { datetime: step.at, title: fullTime(step.at) }, time(step.at)),
     h("span", null, h("strong", null, words(step.event)), said(step.detail))))));
+  parts.push(...attemptsOf(answer?.attempts ?? []));
+  if (answer?.signal?.excerpt) {
+    parts.push(h("h3", null, "What the signal said"), h("p", null, h("code", null, answer.signal.excerpt)));
+  }
   const stages = Object.entries(answer?.stages ?? {}).filter(([, at]) => Number.isFinite(Number(at)));
   if (stages.length > 0) {
     parts.push(h("h3", null, "How fast, from arrival"));
@@ -105,6 +109,16 @@ function timeline(answer) {
     parts.push(h("h3", null, "Risk decision"), h("dl", { class: "facts" }, pairs(decision)));
   }
   return parts;
+}
+
+/** The attempts to send the order, where there is more to tell than that the first was taken. */
+function attemptsOf(attempts) {
+  if (attempts.every((one) => one.outcome === "accepted")) return [];
+  const line = (one) => h("li", null,
+    one.sent_at ? h("time", { datetime: one.sent_at, title: fullTime(one.sent_at) }, time(one.sent_at)) : "",
+    h("span", null, h("strong", null, words(one.outcome)), said(one.detail)),
+    one.latency_us === null ? "" : h("b", null, micros(one.latency_us)));
+  return [h("h3", null, "Attempts to send it"), h("ol", { class: "timeline" }, attempts.map(line))];
 }
 
 function said(detail) {

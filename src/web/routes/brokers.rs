@@ -212,7 +212,7 @@ async fn probed(call: &Call, secret: &BrokerSecret) -> Result<probe::Probed, Pro
         Err(_) => return unavailable(),
     };
     match error {
-        BrokerError::NotReceived { .. } | BrokerError::Unknown(_) => {
+        BrokerError::NotReceived { .. } | BrokerError::Unknown(_) | BrokerError::Taken(_) => {
             tracing::warn!(broker, error = secret.redact(&error.to_string()), "keys could not be tried out");
             unavailable()
         }

@@ -113,10 +113,11 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
     ok(&Page { items, next_cursor: next.map(cursor_text) })
 }
 
-/// Shows a trade with its decision, its stages and its history.
+/// Shows a trade with its signal, its decision, its attempts, its fills, its stages and its history.
 pub(crate) async fn show(call: Call) -> Result<Answer, Problem> {
     let order = own_order(&call).await?;
-    ok(&TradeDetail::of(&order, call.edge.pushed.get(order.ticket.id)))
+    let signal = call.engine()?.views().signal(order.ticket.signal)?;
+    ok(&TradeDetail::of(&order, signal.as_ref(), call.edge.pushed.get(order.ticket.id)))
 }
 
 /// Asks to cancel an order; the outcome arrives by itself.

@@ -1,13 +1,9 @@
-//! Trades: an order and what became of it.
-
-use std::collections::BTreeMap;
+//! Trades: an order and what became of it, in short.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use trade_actors::domain::order::{self, Order, OrderStatus};
-use trade_actors::domain::risk::Decision;
-use trade_actors::domain::stages::{Stages, Stamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -71,32 +67,6 @@ pub(crate) struct Trade<'a> {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// A trade with all that is known of it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TradeDetail<'a> {
-    /// The trade.
-    #[serde(flatten)]
-    pub(crate) trade: Trade<'a>,
-    /// When each stage was passed, in microseconds after the signal was received.
-    pub(crate) stages: BTreeMap<&'static str, u64>,
-    /// All that happened, oldest first.
-    pub(crate) history: Vec<HistoryLine<'a>>,
-    /// The numbers of the risk decision.
-    #[schema(value_type = Object)]
-    pub(crate) decision: &'a Decision,
-}
-
-/// A line of a trade's history.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct HistoryLine<'a> {
-    /// When.
-    pub(crate) at: DateTime<Utc>,
-    /// What happened.
-    pub(crate) event: &'a str,
-    /// In words.
-    pub(crate) detail: &'a str,
-}
-
 /// One execution.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Fill<'a> {
@@ -149,20 +119,6 @@ impl<'a> Trade<'a> {
     }
 }
 
-impl<'a> TradeDetail<'a> {
-    /// Words an order with its flight recorder; `pushed` is when its fill was first on a screen.
-    #[must_use]
-    pub(crate) fn of(order: &'a Order, pushed: Option<Stamp>) -> Self {
-        let history = order
-            .history
-            .iter()
-            .map(|line| HistoryLine { at: line.at, event: &line.event, detail: &line.detail })
-            .collect();
-        let stages = offsets(&order.stages, pushed);
-        Self { trade: Trade::of(order), stages, history, decision: &order.decision }
-    }
-}
-
 impl<'a> Fill<'a> {
     /// Words an execution.
     #[must_use]
@@ -195,18 +151,14 @@ pub(super) fn status(order: &Order) -> &'static str {
     }
 }
 
-fn offsets(stages: &Stages, pushed: Option<Stamp>) -> BTreeMap<&'static str, u64> {
-    let passed = stages.passed().chain(pushed.map(|at| ("pushed", at)));
-    let start = stages.received.or_else(|| stages.passed().map(|(_, at)| at).min());
-    passed.filter_map(|(name, at)| start.map(|start| (name, at.since(start)))).collect()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use trade_actors::domain::ids::{ClientOrderId, ConnectionId, ExecutionId, SignalId, UserId};
     use trade_actors::domain::money::{Money, Price, Quantity};
-    use trade_actors::domain::order::{HistoryLine, Mode, Purpose, Ticket, TimeInForce};
+    use trade_actors::domain::order::{Mode, Purpose, Ticket, TimeInForce};
+    use trade_actors::domain::risk::Decision;
     use trade_actors::domain::signal::{OrderKind, Origin, Side};
+    use trade_actors::domain::stages::{Stages, Stamp};
 
     use super::*;
 
@@ -259,12 +211,7 @@ pub(super) mod tests {
             created_at: at(0),
             updated_at: at(1),
             stages: Stages { received: Some(Stamp(1_000)), decided: Some(Stamp(1_400)), ..Stages::default() },
-            history: vec![HistoryLine {
-                seq: 7,
-                at: at(0),
-                event: "created".to_owned(),
-                detail: String::new(),
-            }],
+            history: Vec::new(),
         }
     }
 
@@ -281,7 +228,7 @@ pub(super) mod tests {
     #[test]
     fn a_trade_has_the_shape_that_clients_know() {
         let order = order();
-        insta::assert_json_snapshot!(TradeDetail::of(&order, Some(Stamp(9_000))), @r#"
+        insta::assert_json_snapshot!(Trade::of(&order), @r#"
         {
           "id": "00000000-0000-0000-0000-000000000004",
           "signal_id": "00000000-0000-0000-0000-000000000003",
@@ -303,22 +250,7 @@ pub(super) mod tests {
           "code": null,
           "reason": null,
           "created_at": "2026-01-05T14:30:00Z",
-          "updated_at": "2026-01-05T14:30:01Z",
-          "stages": {
-            "decided": 400,
-            "pushed": 8000,
-            "received": 0
-          },
-          "history": [
-            {
-              "at": "2026-01-05T14:30:00Z",
-              "event": "created",
-              "detail": ""
-            }
-          ],
-          "decision": {
-            "requested": "12"
-          }
+          "updated_at": "2026-01-05T14:30:01Z"
         }
         "#);
     }

@@ -292,7 +292,7 @@ pub(super) fn refused<T: std::fmt::Debug>(answer: Result<T, BrokerError>) -> (Re
 
 pub(super) fn not_received<T: std::fmt::Debug>(answer: Result<T, BrokerError>) -> Duration {
     match answer {
-        Err(BrokerError::NotReceived { retry_after }) => retry_after,
+        Err(BrokerError::NotReceived { retry_after, .. }) => retry_after,
         other => panic!("{other:?}"),
     }
 }

@@ -167,7 +167,11 @@ async fn the_same_id_again_is_the_same_order() {
     assert_eq!(desk.world().orders(Some(KEY)).len(), 1);
     // It is said to exist and does not show: that proves nothing.
     desk.fail(ORDERS, Action::Duplicate, 1);
-    unknown(desk.broker.submit(desk.buy("1")).await);
+    let taken = desk.broker.submit(desk.buy("1")).await;
+    assert!(
+        matches!(&taken, Err(BrokerError::Taken(refusal)) if refusal.code == RefusalCode::DuplicateOrder),
+        "{taken:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use trade_actors::domain::event::Event;
 use trade_actors::domain::order::{Order, Purpose};
+use trade_actors::domain::stages::Stages;
 use venues::book::{Kind, Order as VenueOrder, OrderId};
 
 use super::compare::{Ours, Row, Sides, Theirs};
@@ -86,6 +87,8 @@ fn take(sides: &mut Sides, orders: &mut Orders, user: Option<usize>, when: &str,
                 at,
                 event: String::new(),
                 detail: format!("{when} {step:?}"),
+                step: None,
+                stages: Stages::default(),
             });
             known.apply(&step, at).unwrap();
         }

@@ -33,6 +33,11 @@ impl TestClock {
         Arc::new(Self { machine, ahead_ms })
     }
 
+    /// Returns a clock that is right, until the test turns it.
+    pub(crate) fn right() -> Arc<Self> {
+        Arc::new(Self { machine: SystemClock::new(), ahead_ms: AtomicI64::new(0) })
+    }
+
     pub(crate) fn turn(&self, by: TimeDelta) {
         self.ahead_ms.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }

@@ -2,16 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use venues::account::AccountSpec;
 use venues::alpaca::Alpaca;
 use venues::book::{Kind, Order};
+use venues::faults::{Action, Rule};
 use venues::feed::Price;
+use venues::journal::{Entry, Note};
 use venues::world::{Options, World};
 
-use super::{Api, Server, Setup, wait_for};
+use super::{Api, Server, Setup, TestApp, TestClock, wait_for, wait_until};
 
 /// The account's key at the venue; also its name there.
 pub(crate) const KEY: &str = "PKCRASHTESTS";
@@ -57,6 +61,53 @@ impl Venue {
             .set("brokers.alpaca.data_url", &urls.url)
             .set("brokers.alpaca.data_stream_url", data_stream)
             .set("brokers.alpaca.timeout_ms", 1_500)
+    }
+
+    /// Starts the program in this process, by the test's clock, with this venue as its Alpaca.
+    pub(crate) async fn program(&self, clock: &Arc<TestClock>) -> TestApp {
+        let urls = self.alpaca.urls();
+        TestApp::by_clock(clock, |config| {
+            let alpaca = &mut config.brokers.alpaca;
+            (alpaca.paper_url, alpaca.data_url) = (urls.url.clone(), urls.url);
+            alpaca.data_stream_url = urls.data_stream_url;
+            alpaca.timeout_ms = 2_000;
+        })
+        .await
+    }
+
+    /// Opens one more account, which may invest its cash and no more.
+    pub(crate) fn open_account(&self, key: &str, cash: i64) {
+        let multiplier = Some(Decimal::ONE);
+        self.world().add_account(AccountSpec { multiplier, ..AccountSpec::new(key, SECRET, cash.into()) });
+    }
+
+    /// Makes requests go wrong that place orders.
+    pub(crate) fn fail_orders(&self, action: Action, times: Option<u32>) {
+        self.world().add_fault(Rule { times, ..Rule::on("POST /v2/orders", action) });
+    }
+
+    /// Returns how many requests to place an order came in, whatever became of them.
+    pub(crate) fn submissions(&self) -> usize {
+        let journal = self.world().journal(0);
+        let places = |entry: &&Entry| matches!(&entry.note, Note::Received { method, path } if method == "POST" && path == "/v2/orders");
+        journal.iter().filter(places).count()
+    }
+
+    /// Waits until an order whose answer was lost was looked for as often as it takes, with the clock turned by so much
+    /// before each look-up.
+    pub(crate) async fn searched(&self, clock: &TestClock, by: TimeDelta) {
+        let looked_up = || {
+            let journal = self.world().journal(0);
+            let looks = |entry: &&Entry| matches!(&entry.note, Note::Answered { path, .. } if path.contains("by_client_order_id"));
+            journal.iter().filter(looks).count()
+        };
+        for _ in 0..3 {
+            let before = looked_up();
+            clock.turn(by);
+            wait_until("a look-up", || async { looked_up() > before }).await;
+            // Its answer is to be taken in at the time it came.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Returns the orders of an account, legs among them.

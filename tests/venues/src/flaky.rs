@@ -13,7 +13,7 @@ use trade_actors::domain::money::Quantity;
 use trade_actors::domain::order::Ticket;
 use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
-use trade_actors::domain::report::{OrderReport, Refusal};
+use trade_actors::domain::report::{OrderReport, Refusal, RefusalCode};
 use trade_actors::domain::signal::OrderKind;
 use trade_actors::ports::broker::{Broker, BrokerError, Brokers, Listener, Promises, UnknownBroker};
 use trade_actors::ports::market::Market;
@@ -126,7 +126,10 @@ impl Broker for Flaky {
         async move {
             match self.script.submission(ticket.id) {
                 Fault::None => self.behind.submit(ticket).await,
-                Fault::Unreachable => Err(BrokerError::NotReceived { retry_after: Duration::ZERO }),
+                Fault::Unreachable => Err(BrokerError::NotReceived {
+                    code: RefusalCode::BrokerUnavailable,
+                    retry_after: Duration::ZERO,
+                }),
                 Fault::Refuse(refusal) => Err(BrokerError::Refused(refusal)),
                 Fault::LoseRequest => Err(BrokerError::Unknown("the connection was reset".to_owned())),
                 Fault::LoseAnswer => match self.behind.submit(ticket).await {

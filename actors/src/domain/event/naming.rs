@@ -37,6 +37,7 @@ impl Event {
                 OrderStep::Released => "ORDER_RELEASED",
                 OrderStep::Amended { .. } => "ORDER_AMENDED",
                 OrderStep::Retried { .. } => "ORDER_RETRIED",
+                OrderStep::Deferred { .. } => "ORDER_DEFERRED",
                 OrderStep::OutcomeLost { .. } => "ORDER_UNKNOWN",
                 OrderStep::Failed { .. } => "ORDER_FAILED",
             },
@@ -120,9 +121,10 @@ impl Event {
             Self::LoginFailed { .. } => Some("login failed".to_owned()),
             Self::OrderMoved { step, .. } => match step {
                 OrderStep::Rejected { reason, .. }
-                | OrderStep::Expired { reason }
+                | OrderStep::Expired { reason, .. }
+                | OrderStep::Deferred { reason, .. }
                 | OrderStep::OutcomeLost { reason }
-                | OrderStep::Failed { reason } => Some(reason.clone()),
+                | OrderStep::Failed { reason, .. } => Some(reason.clone()),
                 OrderStep::Accepted { .. }
                 | OrderStep::Filled { .. }
                 | OrderStep::Queued { .. }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Found, Search, resend_after};
 use crate::domain::order::{Order, OrderStatus, OrderStep};
-use crate::domain::report::Refusal;
+use crate::domain::report::{Refusal, RefusalCode};
 
 /// How soon the state of an order that the broker has is asked for again after a question without an answer.
 const ASK_AGAIN: TimeDelta = TimeDelta::seconds(5);
@@ -16,13 +16,28 @@ const ASK_AGAIN: TimeDelta = TimeDelta::seconds(5);
 pub enum Unanswered {
     /// The broker provably never received it.
     NotReceived {
+        /// Why: too many requests, or nobody there.
+        code: RefusalCode,
         /// How long the broker asks to wait.
         retry_after: TimeDelta,
     },
     /// The broker may have it.
     Lost(String),
+    /// The broker says that it has it, and does not show it.
+    Taken(Refusal),
     /// The broker documents that it did nothing.
     Refused(Refusal),
+}
+
+/// What went before a submission without a good answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The moment.
+    pub now: DateTime<Utc>,
+    /// How many submissions in a row were not received before this one.
+    pub failures: u32,
+    /// How many other orders wait until the broker takes requests again.
+    pub waiting: usize,
 }
 
 /// What is known beside the order itself.
@@ -45,26 +60,28 @@ pub enum Next {
     Step(OrderStep),
     /// Record this, if anything, and look the order up after a pause.
     LookUp(Option<OrderStep>, TimeDelta),
-    /// Decide again after a pause whether it is sent again.
-    TryAgain(TimeDelta),
+    /// Record this, if anything, and decide again after a pause whether it is sent again.
+    TryAgain(Option<OrderStep>, TimeDelta),
     /// Send it, unless trading was stopped meanwhile.
     Send,
     /// Nothing: it is over, or somebody else has the next move.
     Nothing,
 }
 
-/// Decides what a submission without a good answer means, after `failures` like it in a row.
+/// Decides what a submission without a good answer means.
 #[must_use]
-pub fn unanswered(order: &Order, failures: u32, answer: Unanswered) -> Next {
+pub fn unanswered(order: &Order, before: &Before, answer: Unanswered) -> Next {
     match answer {
         Unanswered::NotReceived { .. } if order.status == OrderStatus::PendingCancel => {
             Next::Step(never_sent())
         }
-        Unanswered::NotReceived { retry_after } => match resend_after(failures) {
-            Some(pause) => Next::TryAgain(pause.max(retry_after)),
+        Unanswered::NotReceived { code, retry_after } => match resend_after(before.failures) {
+            Some(pause) => {
+                let pause = pause.max(retry_after);
+                Next::TryAgain(deferred(order, code, pause, before), pause)
+            }
             None => {
-                let reason = format!("{} temporarily unavailable. Order not submitted.", order.broker);
-                Next::Step(OrderStep::Failed { reason })
+                Next::Step(OrderStep::Failed { code: Some(code), reason: not_submitted(&order.broker, code) })
             }
         },
         Unanswered::Refused(Refusal { code, message }) => {
@@ -73,7 +90,42 @@ pub fn unanswered(order: &Order, failures: u32, answer: Unanswered) -> Next {
         Unanswered::Lost(reason) => {
             Next::LookUp(Some(OrderStep::OutcomeLost { reason }), TimeDelta::seconds(1))
         }
+        Unanswered::Taken(refusal) => {
+            Next::LookUp(Some(OrderStep::OutcomeLost { reason: refusal.message }), TimeDelta::seconds(1))
+        }
     }
+}
+
+/// Words the pause before an order is sent again. One that is not simply on its way has said what it waits for.
+fn deferred(order: &Order, code: RefusalCode, pause: TimeDelta, before: &Before) -> Option<OrderStep> {
+    if order.status != OrderStatus::Pending {
+        return None;
+    }
+    let broker = title(&order.broker);
+    let reason = if code == RefusalCode::RateLimitExceeded {
+        let orders = before.waiting.saturating_add(1);
+        let plural = if orders == 1 { "" } else { "s" };
+        format!("{broker} rate limit: {orders} order{plural} queued, processing...")
+    } else {
+        format!("{broker} temporarily unavailable. The order is sent again in {} s.", pause.num_seconds())
+    };
+    Some(OrderStep::Deferred { code, until: before.now + pause, reason })
+}
+
+/// Words the end of an order that the broker never took (US-002.3).
+fn not_submitted(broker: &str, code: RefusalCode) -> String {
+    let broker = title(broker);
+    if code == RefusalCode::RateLimitExceeded {
+        format!("{broker} rate limit reached. Order not submitted. Send the signal again in a minute.")
+    } else {
+        format!("{broker} temporarily unavailable. Order not submitted.")
+    }
+}
+
+/// Returns a broker's name as a sentence begins with it.
+fn title(broker: &str) -> String {
+    let mut letters = broker.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Decides what a look-up without a find means; `answered`: the broker said that it knows no such order.
@@ -96,7 +148,12 @@ pub fn not_found(order: &Order, search: &mut Search, answered: bool, seen: &Circ
     }
     match search.unseen(answered, seen.proof, seen.now) {
         Found::AskAgain(pause) => Next::LookUp(None, pause),
-        Found::NeverSeen => never_seen(order, seen),
+        Found::NeverSeen => match search.taken.take() {
+            Some(Refusal { code, message }) => {
+                Next::Step(OrderStep::Rejected { code: code.as_str().to_owned(), reason: message })
+            }
+            None => never_seen(order, seen),
+        },
     }
 }
 
@@ -112,6 +169,12 @@ fn never_seen(order: &Order, seen: &Circumstances) -> Next {
     }
     let age_s = (seen.now - order.created_at).num_seconds();
     if age_s > i64::from(seen.max_age_s) {
+        // Sent in time, and lost: what was too slow is the broker.
+        if order.status == OrderStatus::Unknown {
+            let code = RefusalCode::BrokerUnavailable;
+            let reason = not_submitted(&order.broker, code);
+            return Next::Step(OrderStep::Expired { code: Some(code), reason });
+        }
         return Next::Step(expired(&format!("its signal is {age_s} s old")));
     }
     Next::Send
@@ -140,7 +203,7 @@ pub fn tried_again(order: &Order) -> Next {
 #[must_use]
 pub fn expired(why: &str) -> OrderStep {
     let reason = format!("The broker never had this order, and it was not sent again: {why}.");
-    OrderStep::Expired { reason }
+    OrderStep::Expired { code: None, reason }
 }
 
 fn never_sent() -> OrderStep {

@@ -114,13 +114,14 @@ fn table() -> Vec<Row> {
         Row::to(rejected(), S::Rejected, &unfilled),
         Row::to(OrderStep::CancelRequested { reason: reason() }, S::PendingCancel, &sent),
         Row::to(OrderStep::Canceled { reason: reason() }, S::Canceled, &open),
-        Row::to(OrderStep::Expired { reason: reason() }, S::Expired, &open),
+        Row::to(OrderStep::Expired { code: None, reason: reason() }, S::Expired, &open),
         Row::to(OrderStep::OutcomeLost { reason: reason() }, S::Unknown, &[S::Pending, S::Unknown]),
         Row::to(queued(), S::Queued, &[S::Pending, S::Queued]),
         Row::to(amended(5), S::Queued, &[S::Queued]),
         Row::to(OrderStep::Released, S::Pending, &[S::Queued]),
+        Row::to(deferred(), S::Pending, &[S::Pending]),
         Row::to(OrderStep::Retried { attempt: 2, reason: reason() }, S::Pending, &[S::Pending, S::Unknown]),
-        Row::to(OrderStep::Failed { reason: reason() }, S::Failed, &[S::Pending, S::Queued]),
+        Row::to(OrderStep::Failed { code: None, reason: reason() }, S::Failed, &[S::Pending, S::Queued]),
     ]
 }
 
@@ -137,6 +138,11 @@ fn the_legal_steps_are_these_and_no_others() {
 fn queued() -> OrderStep {
     let until = Some(DateTime::UNIX_EPOCH);
     OrderStep::Queued { cause: QueueCause::MarketClosed, until, reason: "closed".to_owned() }
+}
+
+fn deferred() -> OrderStep {
+    let (code, until) = (RefusalCode::RateLimitExceeded, DateTime::UNIX_EPOCH);
+    OrderStep::Deferred { code, until, reason: "slow".to_owned() }
 }
 
 fn amended(units: i64) -> OrderStep {
@@ -222,9 +228,10 @@ fn any_step() -> impl Strategy<Value = OrderStep> {
         1 => Just(rejected()),
         1 => Just(OrderStep::CancelRequested { reason: reason() }),
         1 => Just(OrderStep::Canceled { reason: reason() }),
-        1 => Just(OrderStep::Expired { reason: reason() }),
+        1 => Just(OrderStep::Expired { code: None, reason: reason() }),
+        1 => Just(deferred()),
         1 => Just(OrderStep::OutcomeLost { reason: reason() }),
-        1 => Just(OrderStep::Failed { reason: reason() }),
+        1 => Just(OrderStep::Failed { code: None, reason: reason() }),
     ]
 }
 

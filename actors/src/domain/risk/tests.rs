@@ -7,6 +7,7 @@ use crate::domain::event::HaltCause;
 use crate::domain::ids::{ConnectionId, SignalId, SourceId, UserId};
 use crate::domain::instrument::AssetClass;
 use crate::domain::order::Mode;
+use crate::domain::report::RefusalCode;
 use crate::domain::signal::{Action, DeliveryKey, Instruction, OrderKind, Origin, Side, Signal};
 
 mod halts;
@@ -43,6 +44,7 @@ struct Case {
     tradable: bool,
     instrument: Option<Instrument>,
     price: Option<(Price, Price, Price)>,
+    locked_out: Option<Refusal>,
     equity: Option<Money>,
     buying_power: Money,
     reserved: Money,
@@ -79,6 +81,7 @@ impl Case {
                 tradable: true,
             }),
             price: Some((price(at), price(at), price(at))),
+            locked_out: None,
             equity: Some(money(equity)),
             buying_power: money(buying_power),
             reserved: Money::ZERO,
@@ -123,6 +126,7 @@ impl Case {
             instrument: self
                 .instrument
                 .map(|instrument| Instrument { tradable: self.tradable, ..instrument }),
+            locked_out: self.locked_out.as_ref(),
             quote: self.price.map(|(last, bid, ask)| Quote {
                 symbol: self.signal.instruction.symbol,
                 price: last,
@@ -349,6 +353,15 @@ fn what_is_not_traded_here_is_refused() {
     assert_eq!(fine().with(|case| case.tradable = false).denied(), DenialCode::InvalidSymbol);
     assert_eq!(fine().with(|case| case.instrument = None).denied(), DenialCode::InvalidSymbol);
     assert_eq!(fine().with(|case| case.price = None).denied(), DenialCode::NoPrice);
+}
+
+#[test]
+fn keys_that_the_broker_does_not_accept_are_the_reason_why_there_is_no_price() {
+    let locked_out = Refusal { code: RefusalCode::AuthFailed, message: "wrong keys".to_owned() };
+    let case = fine().with(|case| case.locked_out = Some(locked_out));
+    assert!(case.review().is_ok(), "a price that is known needs no keys");
+    let unpriced = case.with(|case| case.price = None);
+    assert_eq!(unpriced.review().unwrap_err(), Denial::new(DenialCode::AuthFailed, "wrong keys"));
 }
 
 #[test]

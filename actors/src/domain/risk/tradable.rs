@@ -12,6 +12,9 @@ pub(super) fn rule(mut intent: Intent, seen: &Snapshot<'_>) -> Result<Intent, De
         ));
     };
     let Some(price) = seen.judged_price(&intent) else {
+        if let Some(refusal) = seen.locked_out {
+            return Err(Denial::new(DenialCode::AuthFailed, refusal.message.clone()));
+        }
         return Err(Denial::new(
             DenialCode::NoPrice,
             format!("No price is known for {symbol}, so the order cannot be checked. Nothing was sent."),

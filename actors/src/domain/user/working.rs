@@ -87,6 +87,7 @@ impl UserState {
             | OrderStep::Released
             | OrderStep::Retried { .. }
             | OrderStep::CancelRequested { .. }
+            | OrderStep::Deferred { .. }
             | OrderStep::OutcomeLost { .. } => {}
         }
     }

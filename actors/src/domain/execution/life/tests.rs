@@ -140,7 +140,12 @@ impl World {
                 }
                 self.looking = true;
             }
-            Next::TryAgain(_) => self.trying = true,
+            Next::TryAgain(step, _) => {
+                if let Some(step) = step {
+                    self.step(&step);
+                }
+                self.trying = true;
+            }
             Next::Send => {
                 self.search = None;
                 if self.order.status == OrderStatus::Unknown || self.failures > 0 {
@@ -156,7 +161,8 @@ impl World {
         if matches!(answer, Unanswered::NotReceived { .. }) {
             self.failures += 1;
         }
-        let next = unanswered(&self.order, failures, answer);
+        let before = Before { now: self.now, failures, waiting: 0 };
+        let next = unanswered(&self.order, &before, answer);
         if matches!(next, Next::LookUp(..)) {
             self.search.get_or_insert_with(|| Search::new(self.now));
         }
@@ -210,7 +216,10 @@ impl World {
             Happens::Vanish { provably } => {
                 if self.arriving() {
                     self.answer(if *provably {
-                        Unanswered::NotReceived { retry_after: TimeDelta::zero() }
+                        Unanswered::NotReceived {
+                            code: RefusalCode::BrokerUnavailable,
+                            retry_after: TimeDelta::zero(),
+                        }
                     } else {
                         Unanswered::Lost("reset".to_owned())
                     });
@@ -347,5 +356,88 @@ proptest! {
         world.happen(&Happens::Tell { stale: false });
         let there = world.venue.first().map_or(0, |booked| booked.filled);
         prop_assert_eq!(world.order.cum_qty, units(there));
+    }
+}
+
+fn before(failures: u32, waiting: usize) -> Before {
+    Before { now: DateTime::UNIX_EPOCH, failures, waiting }
+}
+
+fn not_received(code: RefusalCode, retry_after_s: i64) -> Unanswered {
+    Unanswered::NotReceived { code, retry_after: TimeDelta::seconds(retry_after_s) }
+}
+
+#[test]
+fn an_order_that_is_not_taken_yet_says_why_and_how_many_wait() {
+    let say = |answer, failures, waiting| {
+        let next = unanswered(&order(), &before(failures, waiting), answer);
+        let Next::TryAgain(Some(OrderStep::Deferred { code, reason, until }), pause) = next else {
+            panic!("{next:?}")
+        };
+        assert_eq!(until, DateTime::UNIX_EPOCH + pause);
+        (code.as_str(), reason, pause.num_seconds())
+    };
+    let slow = |waiting| say(not_received(RefusalCode::RateLimitExceeded, 7), 0, waiting);
+    let words = "Venue rate limit: 12 orders queued, processing...".to_owned();
+    assert_eq!(slow(11), ("RATE_LIMIT_EXCEEDED", words, 7));
+    assert_eq!(slow(0).1, "Venue rate limit: 1 order queued, processing...");
+    let away = say(not_received(RefusalCode::BrokerUnavailable, 0), 1, 0);
+    let words = "Venue temporarily unavailable. The order is sent again in 2 s.".to_owned();
+    assert_eq!(away, ("BROKER_UNAVAILABLE", words, 2));
+}
+
+#[test]
+fn an_order_that_is_never_taken_ends_under_the_code_of_the_last_answer() {
+    for (code, words) in [
+        (RefusalCode::BrokerUnavailable, "Venue temporarily unavailable. Order not submitted."),
+        (
+            RefusalCode::RateLimitExceeded,
+            "Venue rate limit reached. Order not submitted. Send the signal again in a minute.",
+        ),
+    ] {
+        let failed = OrderStep::Failed { code: Some(code), reason: words.to_owned() };
+        assert_eq!(unanswered(&order(), &before(3, 0), not_received(code, 0)), Next::Step(failed));
+    }
+}
+
+/// Looks a lost order up until it is clear that nobody has it, and returns how that ends.
+fn given_up(status: OrderStatus, taken: Option<Refusal>) -> Next {
+    let mut order = order();
+    order.status = status;
+    let mut search = Search::new(DateTime::UNIX_EPOCH);
+    if let Some(refusal) = taken {
+        search.says_taken(refusal);
+    }
+    let seen = |second| Circumstances {
+        now: DateTime::UNIX_EPOCH + TimeDelta::seconds(second),
+        repeats_are_safe: true,
+        proof: false,
+        max_age_s: 30,
+    };
+    for second in [6, 12] {
+        assert!(matches!(not_found(&order, &mut search, true, &seen(second)), Next::LookUp(None, _)));
+    }
+    not_found(&order, &mut search, true, &seen(31))
+}
+
+#[test]
+fn a_lost_order_that_is_too_old_to_be_sent_was_the_brokers_fault_and_one_never_sent_was_not() {
+    let Next::Step(OrderStep::Expired { code, reason }) = given_up(OrderStatus::Unknown, None) else {
+        panic!()
+    };
+    assert_eq!(code, Some(RefusalCode::BrokerUnavailable));
+    assert_eq!(reason, "Venue temporarily unavailable. Order not submitted.");
+    let Next::Step(OrderStep::Expired { code, reason }) = given_up(OrderStatus::Pending, None) else {
+        panic!()
+    };
+    assert_eq!((code, reason.contains("its signal is 31 s old")), (None, true), "{reason}");
+}
+
+#[test]
+fn what_the_broker_took_for_a_repeat_and_never_shows_is_refused_as_one() {
+    let refusal = Refusal { code: RefusalCode::DuplicateOrder, message: "a repeat".to_owned() };
+    let rejected = OrderStep::Rejected { code: "DUPLICATE_ORDER".to_owned(), reason: "a repeat".to_owned() };
+    for status in [OrderStatus::Unknown, OrderStatus::PendingCancel] {
+        assert_eq!(given_up(status, Some(refusal.clone())), Next::Step(rejected.clone()));
     }
 }
