@@ -174,6 +174,16 @@ async fn client(
     told
 }
 
+/// Returns the key of a person's account at the venue.
+fn key(person: usize) -> String {
+    format!("PKCHAOS{person:05}")
+}
+
+/// Returns whose account a key is.
+fn person(key: &str) -> usize {
+    key.trim_start_matches(|letter: char| letter.is_ascii_alphabetic()).parse().unwrap()
+}
+
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap()
 }
@@ -252,7 +262,7 @@ async fn is_at_rest(person: &Person, venue: &Venue) -> bool {
 async fn chaos_loses_nothing_doubles_nothing_and_leaves_nothing_unprotected() {
     let size = Size::wanted();
     let mut chance = Chance::new();
-    let keys: Vec<String> = (0..size.users).map(|number| format!("PKCHAOS{number:05}")).collect();
+    let keys: Vec<String> = (0..size.users).map(key).collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let venue = Arc::new(Venue::open_with(&names, Some(chance.below(u64::MAX))).await);
     for (symbol, price) in SYMBOLS {

@@ -13,7 +13,7 @@ use crate::domain::order::{Order, OrderStatus, Purpose, QueueCause, Ticket};
 use crate::domain::portfolio::Balance;
 use crate::domain::protection::{Exit, exit_side};
 use crate::domain::report::RefusalCode;
-use crate::domain::signal::OrderKind;
+use crate::domain::signal::{OrderKind, Side};
 use crate::domain::stages::Stamp;
 use crate::domain::user::UserState;
 use crate::ports::store::StoreError;
@@ -103,23 +103,20 @@ impl Book {
 
     /// Returns the orders that may take something off a position, oldest first.
     pub(super) fn exits(&self, key: Key, net: Net) -> Vec<Exit> {
-        let side = exit_side(net);
-        let is_exit = |ticket: &Ticket| {
-            (ticket.reduces || ticket.purpose != Purpose::Signal) && (net.is_flat() || ticket.side == side)
-        };
-        let mut exits: Vec<_> =
-            self.open_orders().filter(|order| order.key() == key && is_exit(&order.ticket)).collect();
-        exits.sort_by_key(|order| order.created_at);
-        exits.into_iter().map(as_exit).collect()
+        self.leaving(key, |side| net.is_flat() || side == exit_side(net))
     }
 
-    /// Returns the exits that wait for room to leave a position that has turned round meanwhile: there is nothing left
-    /// for them, and a later position must not be closed by an old signal.
-    pub(super) fn turned(&self, key: Key, net: Net) -> Vec<ClientOrderId> {
-        let waits = |order: &&Order| order.queued.is_some_and(|queued| queued.cause == QueueCause::Room);
-        let here = self.open_orders().filter(|order| order.key() == key && !net.is_flat());
-        let other_way = here.filter(waits).filter(|order| order.ticket.side != exit_side(net));
-        other_way.map(|order| order.ticket.id).collect()
+    /// Returns the orders that were to leave a position the other way round: they would add to this one.
+    pub(super) fn strays(&self, key: Key, net: Net) -> Vec<Exit> {
+        self.leaving(key, |side| !net.is_flat() && side != exit_side(net))
+    }
+
+    fn leaving(&self, key: Key, is_side: impl Fn(Side) -> bool) -> Vec<Exit> {
+        let leaves = |ticket: &Ticket| ticket.reduces || ticket.purpose != Purpose::Signal;
+        let here = self.open_orders().filter(|order| order.key() == key && leaves(&order.ticket));
+        let mut leaving: Vec<_> = here.filter(|order| is_side(order.ticket.side)).collect();
+        leaving.sort_by_key(|order| order.created_at);
+        leaving.into_iter().map(as_exit).collect()
     }
 
     /// Returns whether an entry is on its way to a position: sent, and about to be answered or filled.

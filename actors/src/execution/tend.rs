@@ -60,13 +60,9 @@ impl ExecutionState {
 
     fn steps(&self, key: Key) -> Vec<Move> {
         let net = self.net(key);
-        let turned: Vec<_> = self.book.turned(key, net).into_iter().map(Move::Drop).collect();
-        if !turned.is_empty() {
-            return turned;
-        }
-        let exits = self.book.exits(key, net);
+        let (exits, strays) = (self.book.exits(key, net), self.book.strays(key, net));
         let protection = self.book.user().protection(key.0, key.1);
-        if exits.is_empty() && protection.is_none() {
+        if exits.is_empty() && strays.is_empty() && protection.is_none() {
             return Vec::new();
         }
         let (Some(account), Some(lot)) = (self.connections.get(&key.0), self.lot(key)) else {
@@ -76,6 +72,7 @@ impl ExecutionState {
             net,
             protection,
             exits: &exits,
+            strays: &strays,
             lot,
             holds: &|kind, quantity| account.broker.holds(key.1, kind, quantity),
             growing: self.book.is_growing(key),

@@ -62,7 +62,8 @@ pub(super) struct Row {
     pub(super) reason: String,
 }
 
-type Place = (usize, String);
+/// A person's position in a symbol.
+pub(super) type Place = (usize, String);
 
 /// All sides.
 #[derive(Clone, Debug, Default)]
@@ -79,8 +80,8 @@ pub(super) struct Sides {
     pub(super) feed: BTreeMap<String, Row>,
     /// Positions that the engine took for changed by somebody else.
     pub(super) drifts: Vec<String>,
-    /// Positions that were seen to be larger than the limit, with a margin for prices that moved.
-    pub(super) peaks: Vec<String>,
+    /// Positions that were seen to be larger than the limit, with a margin for prices that moved, in words.
+    pub(super) peaks: BTreeMap<Place, String>,
 }
 
 /// What is wrong, by promise.
@@ -191,7 +192,11 @@ impl Sides {
 
     /// More than was decided, or a decision beyond the limit in force.
     fn past_limit(&self) -> Vec<String> {
-        let mut wrong = self.peaks.clone();
+        let mut wrong: Vec<_> = self
+            .peaks
+            .iter()
+            .map(|(place, told)| format!("user {} {}: {told}\n{}", place.0, place.1, self.both(place)))
+            .collect();
         for order in &self.theirs {
             let decided = self.ours.get(&order.id).map(|known| known.quantity);
             if decided.is_some_and(|decided| order.quantity > decided || order.filled > decided) {
@@ -239,7 +244,7 @@ impl Sides {
         ours.sort_unstable_by_key(|told| told.split_once('[').map(|(_, steps)| steps));
         let theirs = self.theirs.iter().filter(|order| order.user == place.0 && order.symbol == place.1);
         let theirs: Vec<_> = theirs.map(|order| order.told.as_str()).collect();
-        let last = |told: &[&str]| told[told.len().saturating_sub(5)..].join("\n");
+        let last = |told: &[&str]| told[told.len().saturating_sub(8)..].join("\n");
         format!("by the log:\n{}\nat the venue:\n{}", last(&ours), last(&theirs))
     }
 
@@ -363,7 +368,7 @@ mod tests {
             feed: [("yes".to_owned(), row("accepted", "")), ("no".to_owned(), row("rejected", "too large"))]
                 .into(),
             drifts: Vec::new(),
-            peaks: Vec::new(),
+            peaks: BTreeMap::new(),
         }
     }
 

@@ -11,7 +11,8 @@ use venues::faults::{Action, Rule, When};
 use venues::feed::Price;
 use venues::streams::{Channel, StreamFaults};
 
-use super::{Run, SYMBOLS, Size};
+use super::compare::Place;
+use super::{Run, SYMBOLS, Size, person};
 use crate::support::Chance;
 use crate::support::venue::Venue;
 
@@ -98,23 +99,22 @@ fn move_price(venue: &Venue, chance: &mut Chance) {
     venue.world().set_price(&Price::flat(symbol, price));
 }
 
-/// Returns positions larger than they may be.
-fn too_large(venue: &Venue) -> Vec<String> {
+/// Takes note of positions larger than they may be.
+fn too_large(venue: &Venue, peaks: &mut BTreeMap<Place, String>) {
     let most = Decimal::from(LARGEST_PCT * (100 + PRICES_ADD_PCT)) / Decimal::from(10_000);
     venue.world().look(|state| {
-        let mut found = Vec::new();
         for (name, account) in state.book.accounts() {
             let equity = account.equity(state.book.feed());
             for (symbol, holding) in &account.holdings {
                 let last = state.book.feed().quote(symbol).map(|quote| quote.last).unwrap_or_default();
                 let value = (holding.qty * last).abs();
                 if value > equity * most {
-                    found.push(format!("{name} {symbol}: {} units are {value} of {equity}", holding.qty));
+                    let told = format!("{} units are {value} of {equity}", holding.qty);
+                    peaks.entry((person(name), symbol.clone())).or_insert(told);
                 }
             }
         }
-        found
-    })
+    });
 }
 
 /// Has things go wrong until the run is over, then ends it all. Returns positions that were too large, and how often
@@ -124,11 +124,11 @@ pub(super) async fn storm(
     run: Arc<Run>,
     size: Size,
     mut chance: Chance,
-) -> (Vec<String>, BTreeMap<String, u64>) {
+) -> (BTreeMap<Place, String>, BTreeMap<String, u64>) {
     let started = Instant::now();
     let every = size.lasts / u32::try_from(size.drops + 1).unwrap();
     let mut next = Duration::ZERO;
-    let (mut names, mut fired, mut peaks) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let (mut names, mut fired, mut peaks) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     while !run.over.load(Ordering::Relaxed) {
         if started.elapsed() >= next {
             change(&venue, &mut chance, &mut names, &mut fired);
@@ -146,9 +146,7 @@ pub(super) async fn storm(
             next = Duration::ZERO;
         }
         move_price(&venue, &mut chance);
-        if peaks.len() < 100 {
-            peaks.extend(too_large(&venue));
-        }
+        too_large(&venue, &mut peaks);
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
     venue.world().clear_faults();

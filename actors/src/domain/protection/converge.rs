@@ -34,6 +34,8 @@ pub struct View<'a> {
     pub protection: Option<&'a Protection>,
     /// The orders on its other side, oldest first.
     pub exits: &'a [Exit],
+    /// Orders that were to leave a position the other way round, before it turned: they would add to this one.
+    pub strays: &'a [Exit],
     /// Smallest quantity step.
     pub lot: Quantity,
     /// Whether the broker can hold such an order by itself.
@@ -118,12 +120,26 @@ fn sum<'a>(exits: impl Iterator<Item = &'a Exit>) -> Quantity {
 /// waited for.
 #[must_use]
 pub fn converge(view: &View<'_>) -> Vec<Move> {
-    if view.net.is_flat() {
-        return wind_up(view);
-    }
-    if view.protection.is_some_and(|protection| protection.leave.is_some()) {
-        return leave(view);
-    }
+    let mut moves = end_strays(view);
+    moves.extend(if view.net.is_flat() {
+        wind_up(view)
+    } else if view.protection.is_some_and(|protection| protection.leave.is_some()) {
+        leave(view)
+    } else {
+        keep(view)
+    });
+    moves
+}
+
+/// What was to leave the position before it turned round must not add to it now.
+fn end_strays(view: &View<'_>) -> Vec<Move> {
+    let dropped = view.strays.iter().filter(|exit| exit.waits()).map(|exit| Move::Drop(exit.order));
+    let canceled = view.strays.iter().filter(|exit| exit.can_cancel()).map(|exit| Move::Cancel(exit.order));
+    dropped.chain(canceled).collect()
+}
+
+/// The position stays: what waits for room gets it, and the rest is protected.
+fn keep(view: &View<'_>) -> Vec<Move> {
     let mut moves = make_room(view);
     trim(view, &mut moves);
     if moves.iter().any(|step| matches!(step, Move::Release(..))) {

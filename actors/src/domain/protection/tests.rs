@@ -44,6 +44,7 @@ fn next(net: i64, protection: &Protection, exits: &[Exit]) -> Vec<Move> {
         exits,
         lot: quantity(1),
         holds: &HOLDS_ALL,
+        strays: &[],
         growing: false,
         may_place: true,
     })
@@ -110,6 +111,31 @@ fn a_close_waits_until_the_stop_lets_go_and_the_stop_comes_back_for_the_rest() {
 }
 
 #[test]
+fn what_was_to_leave_the_position_before_it_turned_round_is_ended() {
+    let plan = guarded(2, Some("90"), &[]);
+    let resting = exit(1, ALONE, stop("110"), 3);
+    let unanswered = Exit { status: OrderStatus::Pending, ..exit(2, ALONE, stop("110"), 3) };
+    let waiting = Exit {
+        status: OrderStatus::Queued,
+        waits_for_room: true,
+        ..exit(3, Purpose::Signal, OrderKind::Market, 3)
+    };
+    let strays = [resting, unanswered, waiting];
+    let moves = converge(&View {
+        net: Net::new(2.into()),
+        protection: Some(&plan),
+        exits: &[],
+        strays: &strays,
+        lot: quantity(1),
+        holds: &HOLDS_ALL,
+        growing: false,
+        may_place: true,
+    });
+    let protect = Move::Place { quantity: quantity(2), kind: stop("90"), purpose: ALONE };
+    assert_eq!(moves, [Move::Drop(id(3)), Move::Cancel(id(1)), protect]);
+}
+
+#[test]
 fn a_close_that_came_right_after_its_entry_waits_for_the_entrys_fill() {
     let plan = guarded(1, None, &[]);
     let waiting = Exit {
@@ -126,6 +152,7 @@ fn a_close_that_came_right_after_its_entry_waits_for_the_entrys_fill() {
             exits: &exits,
             lot: quantity(1),
             holds: &HOLDS_ALL,
+            strays: &[],
             growing,
             may_place: true,
         })
@@ -174,6 +201,7 @@ fn what_the_broker_cannot_hold_is_left_to_us() {
         exits: &[],
         lot: quantity(1),
         holds: &only_stops,
+        strays: &[],
         growing: false,
         may_place: true,
     };
