@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use venues::faults::{Action, Rule, When};
 
 use crate::support::venue::{KEY, Venue, connect, start_on_copy};
-use crate::support::{Api, Server, Setup};
+use crate::support::{Api, Server, Setup, docs};
 
 /// A crash point: its name, where that is in the program, after how many passes, and after which signal.
 type Point = (&'static str, &'static str, u32, u32);
@@ -283,9 +283,7 @@ async fn no_crash_and_no_answer_loses_doubles_or_exposes_anything() {
     }
     let table = table(&found);
     println!("{table}");
-    if std::env::vars().any(|(name, _)| name == "TE_WRITE_DOCS") {
-        write(&table);
-    }
+    docs::write("crash matrix", &table);
     let wrong = |one: &Found| one.lost + one.doubled + one.unprotected > 0;
     assert!(!found.iter().flatten().any(wrong), "{table}");
     // A point that no case reaches would show nothing.
@@ -316,15 +314,6 @@ fn table(found: &[[Found; ANSWERS.len()]]) -> String {
     )
     .unwrap();
     text
-}
-
-/// Puts the table between the marks of the page.
-fn write(table: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/RELIABILITY.md");
-    let page = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once("<!-- crash matrix -->\n").unwrap();
-    let (_, after) = rest.split_once("<!-- end -->").unwrap();
-    std::fs::write(&path, format!("{before}<!-- crash matrix -->\n{table}<!-- end -->{after}")).unwrap();
 }
 
 /// Each check sees what it is there to see: with a safeguard switched off, it finds something.

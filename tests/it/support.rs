@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod chance;
 pub(crate) mod desk;
+pub(crate) mod docs;
 pub(crate) mod log;
 pub(crate) mod server;
 pub(crate) mod socket;
