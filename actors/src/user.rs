@@ -20,6 +20,7 @@ use crate::domain::portfolio::Balance;
 use crate::domain::protection::{ProtectionChange, Unfit};
 use crate::domain::restart::{Failures, Verdict};
 use crate::domain::risk::{Denial, DenialCode, Limits, SourceLimits};
+use crate::domain::signal::Action;
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Connection, UserState};
 use crate::engine::Shared;
@@ -416,15 +417,23 @@ impl State {
             self.settle(arrival, Ok(shared.views.progress().applied()));
             return Ok(());
         }
-        let event = Event::OrderDenied {
-            ticket: intent.ticket,
-            broker: user
-                .default_connection()
-                .map_or_else(String::new, |connection| connection.broker.clone()),
-            mode: crate::domain::order::Mode::Paper,
-            denial,
-            decision: intent.decision,
-            stages: crate::domain::stages::Stages { received: Some(arrival.received), ..Default::default() },
+        let instruction = &arrival.signal.instruction;
+        let event = if instruction.action == Action::Modify {
+            Event::SignalDenied { signal: arrival.signal.id, symbol: instruction.symbol, denial }
+        } else {
+            Event::OrderDenied {
+                ticket: intent.ticket,
+                broker: user
+                    .default_connection()
+                    .map_or_else(String::new, |connection| connection.broker.clone()),
+                mode: crate::domain::order::Mode::Paper,
+                denial,
+                decision: intent.decision,
+                stages: crate::domain::stages::Stages {
+                    received: Some(arrival.received),
+                    ..Default::default()
+                },
+            }
         };
         let facts = arrival.opening_fact().into_iter().chain([Fact::new(Some(user.id), event)]).collect();
         let result = shared.ledger.commit(facts).await;

@@ -239,8 +239,9 @@ async fn a_signal_moves_the_stop_and_the_targets_of_what_is_held() {
     assert_eq!((&behind["outcome"], &behind["code"]), (&"rejected".into(), &"BAD_LEVEL".into()));
     assert_eq!(
         behind["reason"],
-        "TSLA cannot be changed so: the stop must be below the price, which is 260 now; nothing was changed."
+        "TSLA: the stop must be below the price, which is 260 now; nothing was changed."
     );
+    assert!(behind["order_id"].is_null(), "it was to become no order: {behind}");
     // A repeat changes nothing, though the person has moved the stop meanwhile.
     put(&api, "/api/v1/positions/TSLA", &json!({ "stop_loss": "255" })).await.expect(200);
     let again = api.signal(&body).await.expect(200);

@@ -211,6 +211,15 @@ pub enum Event {
         /// What protects the position now, in words.
         detail: String,
     },
+    /// A signal was to change what exists, and could not.
+    SignalDenied {
+        /// Which.
+        signal: SignalId,
+        /// For the position in.
+        symbol: Symbol,
+        /// Why.
+        denial: Denial,
+    },
     /// A position has no working stop, and nobody watches its price.
     PositionUnprotected {
         /// At which account.

@@ -50,8 +50,9 @@ pub enum Outcome {
     },
     /// It was read, and denied by a rule or ended undone at the broker.
     Rejected {
-        /// The order.
-        order: ClientOrderId,
+        /// The order; absent: it was to become none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<ClientOrderId>,
         /// Stable code.
         code: String,
         /// Why.
@@ -76,7 +77,7 @@ impl Outcome {
             matches!(order.status, OrderStatus::Rejected | OrderStatus::Expired | OrderStatus::Failed);
         match (&order.code, &order.reason) {
             (Some(code), Some(reason)) if ended && order.cum_qty.is_zero() => {
-                Self::Rejected { order: id, code: code.clone(), reason: reason.clone() }
+                Self::Rejected { order: Some(id), code: code.clone(), reason: reason.clone() }
             }
             _ => Self::Accepted { order: id },
         }

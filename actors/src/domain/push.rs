@@ -245,7 +245,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         Event::SignalReceived { .. } | Event::SignalRepeated { .. } | Event::SignalApplied { .. } => {
             signal(false).into_iter().collect()
         }
-        Event::SignalRefused { .. } => signal(true).into_iter().collect(),
+        Event::SignalRefused { .. } | Event::SignalDenied { .. } => signal(true).into_iter().collect(),
         Event::TradingHalted { scope, by, reason, cause, until } => {
             let alarm = (*cause != HaltCause::Person).then(|| {
                 Body::Notification(Notification {

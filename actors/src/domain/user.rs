@@ -404,6 +404,7 @@ impl UserState {
             | Event::OrderDenied { .. }
             | Event::PositionUnprotected { .. }
             | Event::SignalApplied { .. }
+            | Event::SignalDenied { .. }
             | Event::TradingHalted { .. }
             | Event::TradingResumed { .. }
             | Event::LoginSucceeded { .. }
@@ -497,11 +498,14 @@ impl UserState {
 
     /// Takes a position over; what protected one that is flat now is gone with it.
     fn hold(&mut self, position: &Position) {
+        let before = self.position(position.connection, position.symbol).map(|held| held.net.is_short());
+        // What protects a position protects no other: a stop on the wrong side would be reached at once.
+        if position.net.is_flat() || before.is_some_and(|short| short != position.net.is_short()) {
+            self.care(position.connection, position.symbol, None);
+        }
         self.positions
             .retain(|held| held.connection != position.connection || held.symbol != position.symbol);
-        if position.net.is_flat() {
-            self.care(position.connection, position.symbol, None);
-        } else {
+        if !position.net.is_flat() {
             self.positions.push(position.clone());
         }
     }

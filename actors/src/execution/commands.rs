@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use super::{ExecutionMsg, ExecutionState, Key, Verdict};
+use super::{ExecutionMsg, ExecutionState, Key};
 use crate::arrival::{Arrival, Refused};
 use crate::domain::event::{Event, Fact};
-use crate::domain::intent::Intent;
-use crate::domain::order::Mode;
 use crate::domain::protection::{Held, Protection, ProtectionChange, Unfit};
 use crate::domain::risk::{Denial, DenialCode};
 use crate::domain::signal::Signal;
@@ -69,18 +67,22 @@ impl ExecutionState {
             self.settle(&arrival, Ok(views.progress().committed()));
             return Ok(());
         }
+        let connection = key.0;
         match self.change_of(key, signal) {
-            Ok(next) => self.apply(key, next, &arrival).await,
+            Ok(next) => {
+                let detail = next.to_string();
+                let reason = "changed by a signal".to_owned();
+                let changed = Event::ProtectionChanged { connection, symbol, protection: Some(next), reason };
+                let applied = Event::SignalApplied { signal: signal.id, symbol, detail };
+                self.decide(&arrival, vec![changed, applied]).await
+            }
             Err(_) if self.is_early(key, signal) => {
                 me.send_after(AGAIN, move || ExecutionMsg::Modify(arrival, again));
                 Ok(())
             }
             Err(denial) => {
-                let intent = Box::new(Intent::refused(user, signal));
-                let (broker, mode): (String, Mode) = (account.broker.clone(), account.mode);
-                let decided = self.lines.shared.clock.stamp();
-                let verdict = Verdict { outcome: Err((denial, intent)), wait: None, broker, mode, decided };
-                self.decided(&arrival, verdict, again).await
+                let denied = Event::SignalDenied { signal: signal.id, symbol, denial };
+                self.decide(&arrival, vec![denied]).await
             }
         }
     }
@@ -101,7 +103,7 @@ impl ExecutionState {
                 ),
             ),
             Unfit::Closing | Unfit::Stop(_) | Unfit::Target(..) => {
-                Denial::new(DenialCode::BadLevel, format!("{} cannot be changed so: {unfit}.", key.1))
+                Denial::new(DenialCode::BadLevel, format!("{}: {unfit}.", key.1))
             }
         })
     }
@@ -115,28 +117,20 @@ impl ExecutionState {
             && age_s <= i64::from(user.limits.signal_max_age_s)
     }
 
-    async fn apply(
-        &mut self,
-        (connection, symbol): Key,
-        protection: Protection,
-        arrival: &Arrival,
-    ) -> Result<(), ActorProcessingErr> {
-        let detail = protection.to_string();
-        let reason = "changed by a signal".to_owned();
-        let applied = Event::SignalApplied { signal: arrival.signal.id, symbol, detail };
-        let changed = Event::ProtectionChanged { connection, symbol, protection: Some(protection), reason };
-        let events: Arc<[Arc<Event>]> = [changed, applied].map(Arc::new).into();
+    /// Commits what became of a signal, with the signal if it is not recorded yet, and applies it.
+    async fn decide(&mut self, arrival: &Arrival, events: Vec<Event>) -> Result<(), ActorProcessingErr> {
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         let facts = events.iter().map(|event| Fact::new(Some(self.lines.id), Arc::clone(event)));
         let facts = arrival.opening_fact().into_iter().chain(facts).collect();
         match self.lines.shared.ledger.commit(facts).await {
             Ok(receipt) => {
                 fault::point("execution.modified");
                 self.settle(arrival, Ok(receipt.last));
-                for event in &*events {
+                for event in &events {
                     self.book.apply(event, receipt.at, None);
                     self.note(event);
                 }
-                self.tell(events.to_vec());
+                self.tell(events);
                 Ok(())
             }
             Err(CommitError::Full) => {

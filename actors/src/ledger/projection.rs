@@ -247,6 +247,7 @@ impl Projection {
             | Event::DriftFound { .. }
             | Event::PositionUnprotected { .. }
             | Event::SignalApplied { .. }
+            | Event::SignalDenied { .. }
             | Event::CashMoved { .. }
             | Event::LimitsChanged { .. }
             | Event::SignalReceived { .. }
@@ -394,6 +395,10 @@ impl Projection {
             Event::OrderMoved { .. } => order.map_or(Ok(None), |order| self.ended(order, user)),
             Event::SignalApplied { signal, detail, .. } => {
                 self.became(*signal, user, *seq, Outcome::Applied { detail: detail.clone() })
+            }
+            Event::SignalDenied { signal, denial, .. } => {
+                let (code, reason) = (denial.code.as_str().to_owned(), denial.message.clone());
+                self.became(*signal, user, *seq, Outcome::Rejected { order: None, code, reason })
             }
             _ => Ok(None),
         }

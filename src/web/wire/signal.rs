@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use trade_actors::domain::feed::{FeedRow, Outcome};
+use trade_actors::domain::ids::ClientOrderId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ impl<'a> Signal<'a> {
             Outcome::Applied { detail } => ("accepted", None, Some(detail.as_str()), None),
             Outcome::Accepted { order } => ("accepted", None, None, Some(order.uuid())),
             Outcome::Rejected { order, code, reason } => {
-                ("rejected", Some(code.as_str()), Some(reason.as_str()), Some(order.uuid()))
+                ("rejected", Some(code.as_str()), Some(reason.as_str()), order.map(ClientOrderId::uuid))
             }
             Outcome::Refused { code, reason } => {
                 ("refused", Some(code.as_str()), Some(reason.as_str()), None)
@@ -121,8 +122,11 @@ pub(super) mod tests {
     #[test]
     fn a_denied_signal_says_why_and_names_its_order() {
         let order = ClientOrderId::new(Uuid::from_u128(4));
-        let row =
-            row(Outcome::Rejected { order, code: "MARKET_CLOSED".to_owned(), reason: "closed".to_owned() });
+        let row = row(Outcome::Rejected {
+            order: Some(order),
+            code: "MARKET_CLOSED".to_owned(),
+            reason: "closed".to_owned(),
+        });
         insta::assert_json_snapshot!(Signal::with_excerpt(&row), @r#"
         {
           "id": "00000000-0000-0000-0000-000000000003",

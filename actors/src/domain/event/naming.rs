@@ -54,6 +54,7 @@ impl Event {
             Self::ProtectionChanged { .. } => "PROTECTION_CHANGED",
             Self::PositionUnprotected { .. } => "POSITION_UNPROTECTED",
             Self::SignalApplied { .. } => "SIGNAL_APPLIED",
+            Self::SignalDenied { .. } => "SIGNAL_DENIED",
             Self::DriftFound { .. } => "DRIFT_FOUND",
             Self::CashMoved { .. } => "CASH_MOVED",
             Self::TradingHalted { .. } => "TRADING_HALTED",
@@ -85,9 +86,9 @@ impl Event {
             | Self::SourceFollowed { source }
             | Self::SourceUnfollowed { source } => ("Source", Some(source.to_string())),
             Self::SignalReceived { signal, .. } => ("Signal", Some(signal.id.to_string())),
-            Self::SignalRepeated { signal, .. } | Self::SignalApplied { signal, .. } => {
-                ("Signal", Some(signal.to_string()))
-            }
+            Self::SignalRepeated { signal, .. }
+            | Self::SignalApplied { signal, .. }
+            | Self::SignalDenied { signal, .. } => ("Signal", Some(signal.to_string())),
             Self::SignalRefused { source, .. } => ("Source", Some(source.to_string())),
             Self::OrderCreated { ticket, .. } | Self::OrderDenied { ticket, .. } => {
                 ("Trade", Some(ticket.id.to_string()))
@@ -116,7 +117,9 @@ impl Event {
     pub(super) fn failure(&self) -> Option<String> {
         match self {
             Self::SignalRefused { message, .. } => Some(message.clone()),
-            Self::OrderDenied { denial, .. } => Some(denial.message.clone()),
+            Self::OrderDenied { denial, .. } | Self::SignalDenied { denial, .. } => {
+                Some(denial.message.clone())
+            }
             Self::UserSuspended { reason } | Self::PositionUnprotected { reason, .. } => Some(reason.clone()),
             Self::LoginFailed { .. } => Some("login failed".to_owned()),
             Self::OrderMoved { step, .. } => match step {

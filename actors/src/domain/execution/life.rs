@@ -5,7 +5,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Found, Search, resend_after};
-use crate::domain::order::{Order, OrderStatus, OrderStep};
+use crate::domain::order::{Order, OrderStatus, OrderStep, Purpose};
 use crate::domain::report::{Refusal, RefusalCode};
 
 /// How soon the state of an order that the broker has is asked for again after a question without an answer.
@@ -175,7 +175,8 @@ fn never_seen(order: &Order, seen: &Circumstances) -> Next {
             let reason = not_submitted(&order.broker, code);
             return Next::Step(OrderStep::Expired { code: Some(code), reason });
         }
-        return Next::Step(expired(&format!("its signal is {age_s} s old")));
+        let what = if order.ticket.purpose == Purpose::Signal { "its signal" } else { "its decision" };
+        return Next::Step(expired(&format!("{what} is {age_s} s old")));
     }
     Next::Send
 }

@@ -38,10 +38,16 @@ pub fn after_fill(
     complete: bool,
 ) -> Option<Protection> {
     let opens = after.net.is_short() == (ticket.side == Side::Sell);
-    if after.net.is_flat() || !opens || ticket.purpose != Purpose::Signal {
+    if after.net.is_flat() || !opens {
         return None;
     }
     let same_way = !before.is_flat() && before.is_short() == after.net.is_short();
+    if ticket.purpose != Purpose::Signal || ticket.reduces {
+        // It was to leave a position that was gone when it was filled. Nobody asked for what it opened instead.
+        let leave = Some("an order that was to leave the position came when it was gone".to_owned());
+        let next = Protection { leave, ..Protection::new(ticket.signal, after.net.size()) };
+        return (!same_way).then_some(next);
+    }
     let grown = if same_way { after.net.size().less(before.size()) } else { after.net.size() };
     if grown.is_zero() {
         return None;

@@ -135,6 +135,24 @@ fn what_was_to_leave_the_position_before_it_turned_round_is_ended() {
     assert_eq!(moves, [Move::Drop(id(3)), Move::Cancel(id(1)), protect]);
 }
 
+/// A stop that is filled when its position is gone already opens one the other way, which nobody asked for.
+#[test]
+fn what_an_exit_opens_by_coming_too_late_is_left_again() {
+    let limits = Limits::default();
+    let stop = Ticket { purpose: ALONE, reduces: true, ..ticket(Side::Sell, None) };
+    let opened =
+        after_fill(&stop, Net::new(2.into()), &held(-3, 250), None, &limits, Price::CENT, true).unwrap();
+    assert!(opened.leave.is_some() && opened.opened == quantity(3), "{opened:?}");
+    let out = Move::Place {
+        quantity: quantity(3),
+        kind: OrderKind::Market,
+        purpose: Purpose::Exit { target: None },
+    };
+    assert_eq!(next(-3, &opened, &[]), [out]);
+    // One that only makes a position smaller changes nothing.
+    assert_eq!(after_fill(&stop, Net::new(5.into()), &held(2, 250), None, &limits, Price::CENT, true), None);
+}
+
 #[test]
 fn a_close_that_came_right_after_its_entry_waits_for_the_entrys_fill() {
     let plan = guarded(1, None, &[]);
