@@ -62,6 +62,11 @@ pub fn after_fill(
         set_levels(&mut next, ticket, entry, limits, tick);
     }
     next.signal = ticket.signal;
+    // A target of earlier that the stop has passed would be refused beside it, and the stop with it.
+    let short = after.net.is_short();
+    if let Some(stop) = next.stop {
+        next.targets.retain(|target| if short { target.price < stop } else { target.price > stop });
+    }
     (known != Some(&next)).then_some(next)
 }
 

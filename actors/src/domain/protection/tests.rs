@@ -135,6 +135,24 @@ fn what_was_to_leave_the_position_before_it_turned_round_is_ended() {
     assert_eq!(moves, [Move::Drop(id(3)), Move::Cancel(id(1)), protect]);
 }
 
+#[test]
+fn a_target_that_the_stop_has_passed_is_dropped() {
+    let plan = guarded(2, Some("230"), &["240", "260"]);
+    let more = Ticket { stop_loss: Some(Level::At(price("245"))), ..ticket(Side::Buy, None) };
+    let next = after_fill(
+        &more,
+        Net::new(2.into()),
+        &held(10, 250),
+        Some(&plan),
+        &Limits::default(),
+        Price::CENT,
+        true,
+    )
+    .unwrap();
+    let targets: Vec<_> = next.targets.iter().map(|target| target.price).collect();
+    assert_eq!((next.stop, targets), (Some(price("245")), vec![price("260")]));
+}
+
 /// A stop that is filled when its position is gone already opens one the other way, which nobody asked for.
 #[test]
 fn what_an_exit_opens_by_coming_too_late_is_left_again() {
