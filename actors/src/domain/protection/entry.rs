@@ -61,7 +61,6 @@ pub fn after_fill(
     if known.is_none_or(|known| known.signal != ticket.signal) || complete {
         set_levels(&mut next, ticket, entry, limits, tick);
     }
-    next.signal = ticket.signal;
     // A target of earlier that the stop has passed would be refused beside it, and the stop with it.
     let short = after.net.is_short();
     if let Some(stop) = next.stop {

@@ -135,6 +135,29 @@ fn what_was_to_leave_the_position_before_it_turned_round_is_ended() {
     assert_eq!(moves, [Move::Drop(id(3)), Move::Cancel(id(1)), protect]);
 }
 
+/// Bought in parts, the last of which completes the order: what was set for the position before stays.
+#[test]
+fn more_of_the_same_leaves_the_stop_as_it_was_set() {
+    let plan = guarded(2, Some("230"), &[]);
+    let more = Ticket { signal: SignalId::new(Uuid::from_u128(9)), ..ticket(Side::Buy, None) };
+    let grow = |before: i64, after, known: &Protection, complete| {
+        let held = held(after, 250);
+        after_fill(
+            &more,
+            Net::new(before.into()),
+            &held,
+            Some(known),
+            &Limits::default(),
+            Price::CENT,
+            complete,
+        )
+        .unwrap()
+    };
+    let part = grow(2, 4, &plan, false);
+    let whole = grow(4, 7, &part, true);
+    assert_eq!((whole.stop, whole.opened), (Some(price("230")), quantity(7)));
+}
+
 #[test]
 fn a_target_that_the_stop_has_passed_is_dropped() {
     let plan = guarded(2, Some("230"), &["240", "260"]);
