@@ -87,7 +87,7 @@ impl Book {
     ///
     /// Says why it is not taken; then nothing has changed.
     pub fn place(&mut self, now: DateTime<Utc>, ticket: Ticket) -> Result<OrderId, Refusal> {
-        if ticket.client_order_id.as_ref().is_some_and(|name| self.named(&ticket.account, name).is_some()) {
+        if ticket.client_order_id.as_ref().is_some_and(|name| self.name_is_taken(&ticket.account, name)) {
             return Err(Refusal::DuplicateName);
         }
         let opens = self.check_worth(&ticket)?;
@@ -122,6 +122,7 @@ impl Book {
             parts: 0,
             next_part_at: None,
             cancel_at: None,
+            rested: false,
             ticket,
         };
         self.insert(order);
@@ -200,6 +201,7 @@ impl Book {
             best: None,
             parts: 0,
             next_part_at: None,
+            rested: false,
             ticket,
             ..old.clone()
         };
@@ -229,7 +231,7 @@ impl Book {
         }
         let Size::Qty(whole) = old.ticket.size else { return Err(Refusal::NotReplaceable(old.status)) };
         let name = change.client_order_id.as_deref();
-        if name.is_some_and(|name| self.named(&old.ticket.account, name).is_some()) {
+        if name.is_some_and(|name| self.name_is_taken(&old.ticket.account, name)) {
             return Err(Refusal::DuplicateName);
         }
         let leaves = change.qty.unwrap_or(whole) - old.filled_qty;
@@ -259,12 +261,15 @@ impl Book {
 
     fn check_worth_instead(&self, ticket: &Ticket, instead_of: Option<&Order>) -> Result<bool, Refusal> {
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
+        let freed = instead_of.map(|old| old.id);
+        if account.is_spot() {
+            return self.check_spot(account, ticket, freed);
+        }
         let position = account.qty(&ticket.symbol);
         let closes = match ticket.side {
             Side::Sell => position > Decimal::ZERO,
             Side::Buy => position < Decimal::ZERO,
         };
-        let freed = instead_of.map(|old| old.id);
         let qty = self.qty_of(ticket);
         if closes {
             let existing = position.abs();
@@ -304,7 +309,7 @@ impl Book {
         self.held_but(account, symbol, closing, None)
     }
 
-    fn held_but(
+    pub(super) fn held_but(
         &self,
         account: &str,
         symbol: &str,
@@ -333,7 +338,7 @@ impl Book {
         (held, related)
     }
 
-    fn reserved_but(&self, account: &str, but: Option<OrderId>) -> Decimal {
+    pub(super) fn reserved_but(&self, account: &str, but: Option<OrderId>) -> Decimal {
         let open = self.open.iter().filter_map(|id| self.orders.get(id));
         open.filter(|order| order.ticket.account == account && order.opens && Some(order.id) != but)
             .map(|order| {
@@ -347,19 +352,24 @@ impl Book {
     }
 
     /// Returns how many units a ticket is for, at the price of now where it is for an amount of money.
-    fn qty_of(&self, ticket: &Ticket) -> Decimal {
+    pub(super) fn qty_of(&self, ticket: &Ticket) -> Decimal {
         match ticket.size {
             Size::Qty(qty) => qty,
             Size::Notional(amount) => self
                 .feed
                 .quote(&ticket.symbol)
                 .and_then(|quote| amount.checked_div(quote.touch(ticket.side)))
-                .map_or(Decimal::ZERO, |qty| qty.trunc_with_scale(self.rules.qty_scale)),
+                .map_or(Decimal::ZERO, |qty| self.cut(&ticket.symbol, qty)),
         }
     }
 
-    /// Returns what a ticket that opens a position takes of the buying power.
-    fn worth_of(&self, ticket: &Ticket) -> Decimal {
+    /// Returns what a ticket that opens a position takes of the buying power, with a fee that cash pays.
+    pub(super) fn worth_of(&self, ticket: &Ticket) -> Decimal {
+        let worth = self.price_of(ticket);
+        self.rules.fee.map_or(worth, |fee| fee.on_top(worth))
+    }
+
+    fn price_of(&self, ticket: &Ticket) -> Decimal {
         let qty = match ticket.size {
             Size::Notional(amount) => return amount,
             Size::Qty(qty) => qty,

@@ -296,6 +296,8 @@ pub struct Order {
     pub triggered: bool,
     /// The best last price a trailing stop has seen.
     pub best: Option<Decimal>,
+    /// Whether it waited in the market at its limit: from then on others trade with it.
+    pub(super) rested: bool,
     /// How many parts have traded, where orders fill in parts.
     pub(super) parts: u32,
     /// Not to trade before.
