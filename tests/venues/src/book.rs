@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 pub use admission::{Change, Refusal};
 pub use order::{
-    Class, Exits, Kind, Order, OrderId, Side, Size, Status, StopLoss, Ticket, Tif, Times, Trail,
+    Class, Exits, Kind, Order, OrderId, Side, Size, Status, StopLoss, Terms, Ticket, Tif, Times, Trail,
+    TrailLimit,
 };
 pub use spot::{Balance, Charge, Fee, FeeFrom, Names};
 
@@ -59,6 +60,16 @@ pub enum Session {
     Closed,
 }
 
+/// What a trade of one of two orders does to the other, of which one ends the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rivals {
+    /// It becomes as much smaller, and is canceled when the first is filled.
+    #[default]
+    Shrink,
+    /// It expires at the first trade, or when the first one's stop is reached.
+    Expire,
+}
+
 /// How strict the venue is beyond the laws of trading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -76,6 +87,8 @@ pub struct Rules {
     pub names: Names,
     /// How an order ends that trades at once or not at all: canceled, or expired.
     pub at_once_ends: Status,
+    /// What two orders do to one another, of which one ends the other.
+    pub rivals: Rivals,
 }
 
 impl Default for Rules {
@@ -88,6 +101,7 @@ impl Default for Rules {
             fee: None,
             names: Names::ForEver,
             at_once_ends: Status::Canceled,
+            rivals: Rivals::Shrink,
         }
     }
 }

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 use super::{
-    Book, Execution, FillMode, Kind, Order, OrderId, Refusal, Session, Side, Size, Status, Tif, Trade, What,
+    Book, Execution, FillMode, Kind, Order, OrderId, Refusal, Rivals, Session, Side, Size, Status, Tif,
+    Trade, What,
 };
 use crate::feed::Quote;
 
@@ -41,14 +42,17 @@ impl Book {
         let mode = self.mode_of(&order.ticket.symbol);
         let quote = self.feed.quote(&order.ticket.symbol);
         let Some(order) = self.orders.get_mut(&id) else { return };
+        let (slept, all_at_once) = (!order.is_awake(), order.ticket.tif == Tif::Fok);
         let price = quote.and_then(|quote| price_now(order, &quote));
-        let awake = order.triggered || order.stop_price().is_none();
-        order.rested |= price.is_none() && awake && order.ticket.kind.limit().is_some();
+        order.rested |= price.is_none() && order.is_awake() && order.limit().is_some();
+        if slept && order.triggered && self.rules.rivals == Rivals::Expire {
+            self.expire_rival(now, id);
+        }
         if mode == FillMode::Manual {
             return;
         }
         if let Some(price) = price {
-            let whole = auction.is_some() || order.ticket.tif == Tif::Fok;
+            let whole = auction.is_some() || all_at_once;
             self.take_part(now, id, price, if whole { FillMode::AtOnce } else { mode });
         }
         if at_once && self.orders.get(&id).is_some_and(|order| order.status.is_open()) {
@@ -224,8 +228,15 @@ impl Book {
 
 /// Wakes an order whose stop is reached, and returns what it trades at now, if it does.
 fn price_now(order: &mut Order, quote: &Quote) -> Option<Decimal> {
-    let side = order.ticket.side;
-    if let Kind::TrailingStop { .. } = order.ticket.kind {
+    let (side, on_gain) = (order.ticket.side, order.ticket.terms.on_gain);
+    let reached = |stop: Decimal, rising: bool| if rising { quote.last >= stop } else { quote.last <= stop };
+    let against = side == Side::Buy;
+    let trails = matches!(order.ticket.kind, Kind::TrailingStop { .. });
+    if trails && !order.triggered {
+        let from = order.ticket.terms.trails_from;
+        if order.best.is_none() && from.is_some_and(|from| !reached(from, against != on_gain)) {
+            return None;
+        }
         let best = order.best.unwrap_or(quote.last);
         order.best = Some(match side {
             Side::Buy => best.min(quote.last),
@@ -233,16 +244,14 @@ fn price_now(order: &mut Order, quote: &Quote) -> Option<Decimal> {
         });
     }
     if let Some(stop) = order.stop_price() {
-        order.triggered |= match side {
-            Side::Buy => quote.last >= stop,
-            Side::Sell => quote.last <= stop,
-        };
+        // What trails wakes when the price turns, whichever way it came.
+        order.triggered |= reached(stop, against != (on_gain && !trails));
         if !order.triggered {
             return None;
         }
     }
     let touch = quote.touch(side);
-    let good = match (order.ticket.kind.limit(), side) {
+    let good = match (order.limit(), side) {
         (None, _) => true,
         (Some(limit), Side::Buy) => touch <= limit,
         (Some(limit), Side::Sell) => touch >= limit,

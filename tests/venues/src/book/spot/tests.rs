@@ -4,7 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
 use super::*;
-use crate::book::{Class, Event, Exits, FillMode, Kind, Rules, Size, Status, Tif};
+use crate::book::{
+    Class, Event, Exits, FillMode, Kind, Rivals, Rules, Size, Status, Terms, Tif, Trail, TrailLimit,
+};
 use crate::feed::Price;
 
 const PAIR: &str = "BTC/USDT";
@@ -43,6 +45,7 @@ fn ticket(side: Side, qty: &str, kind: Kind) -> Ticket {
         extended_hours: false,
         class: Class::Simple,
         exits: Exits::default(),
+        terms: Terms::default(),
     }
 }
 
@@ -138,8 +141,7 @@ fn an_order_whose_money_is_gone_ends() {
     assert!(matches!(book.fill(at(2), buy, None, d("90")), Err(Refusal::BuyingPower { .. })));
     book.set_price(at(3), &Price::flat(PAIR, d("90"))).unwrap();
     book.set_price(at(4), &Price::flat(PAIR, d("110"))).unwrap();
-    let status = |id| book.order(id).unwrap().status;
-    assert_eq!((status(buy), status(sell)), (Status::Expired, Status::Expired));
+    assert_eq!((status(&book, buy), status(&book, sell)), (Status::Expired, Status::Expired));
     assert_eq!(owns(&book), amounts(["2000.5", "0", "0.5", "0"]));
 }
 
@@ -151,8 +153,11 @@ fn a_market_stop_pays_what_the_market_asks_if_it_can() {
     let cheap = book.place(at(1), ticket(Side::Buy, "10", stop)).unwrap();
     assert_eq!(owns(&book), amounts(["2650", "7350", "1", "0"]));
     book.set_price(at(2), &Price::flat(PAIR, d("160"))).unwrap();
-    let status = |id| book.order(id).unwrap().status;
-    assert_eq!((status(dear), status(cheap)), (Status::Expired, Status::Filled), "60 would cost 9600");
+    assert_eq!(
+        (status(&book, dear), status(&book, cheap)),
+        (Status::Expired, Status::Filled),
+        "60 would cost 9600"
+    );
 }
 
 #[test]
@@ -233,6 +238,152 @@ fn events_tell_what_is_left_of_the_two_assets() {
         })
         .collect();
     assert_eq!(seen, ["new: USDT 9800 200, BTC 1 0", "fill: USDT 9800 0, BTC 2.998 0"]);
+}
+
+fn flat(book: &mut Book, ms: i64, prices: &[&str]) {
+    for price in prices {
+        book.set_price(at(ms), &Price::flat(PAIR, d(price))).unwrap();
+    }
+}
+
+fn status(book: &Book, id: OrderId) -> Status {
+    book.order(id).unwrap().status
+}
+
+#[test]
+fn a_gain_wakes_from_the_other_side() {
+    let mut book = book(Rules::crypto());
+    let gain = |side, kind| {
+        let terms = Terms { on_gain: true, ..Terms::default() };
+        Ticket { terms, ..ticket(side, "0.5", kind) }
+    };
+    let sale = book.place(at(1), gain(Side::Sell, Kind::Stop { stop: d("110") })).unwrap();
+    let limited = Kind::StopLimit { stop: d("90"), limit: d("89") };
+    let purchase = book.place(at(1), gain(Side::Buy, limited)).unwrap();
+    flat(&mut book, 2, &["109.9", "90.1"]);
+    assert_eq!((status(&book, sale), status(&book, purchase)), (Status::New, Status::New));
+    flat(&mut book, 3, &["90"]);
+    assert_eq!(status(&book, purchase), Status::New, "awake, and too dear");
+    assert_eq!(owns(&book), amounts(["9955.5", "44.5", "0.5", "0.5"]));
+    flat(&mut book, 4, &["95", "88.5", "110.5"]);
+    assert_eq!(book.order(purchase).unwrap().average(), Some(d("88.5")));
+    assert_eq!(book.order(sale).unwrap().average(), Some(d("110.5")));
+}
+
+#[test]
+fn a_trailing_stop_may_start_later_and_end_at_a_limit() {
+    let trail = Trail::Percent(d("5"));
+    let trailing = |side, terms: Terms| Ticket { terms, ..ticket(side, "1", Kind::TrailingStop { trail }) };
+    // What the vendor of this kind of order tells of it: bought at 5 % above the lowest since 44,000 was reached.
+    let mut book = book(Rules::crypto());
+    flat(&mut book, 1, &["400"]);
+    let terms = Terms {
+        trails_from: Some(d("440")),
+        trail_limit: Some(TrailLimit::At(d("450"))),
+        ..Terms::default()
+    };
+    let buy = book.place(at(1), trailing(Side::Buy, terms)).unwrap();
+    assert_eq!(owns(&book), amounts(["9550", "450", "1", "0"]), "the limit is what it may cost");
+    flat(&mut book, 2, &["370", "439.9"]);
+    assert_eq!(book.order(buy).unwrap().stop_price(), None, "it does not follow yet");
+    flat(&mut book, 3, &["440", "460", "420", "440.9"]);
+    assert_eq!((status(&book, buy), book.order(buy).unwrap().stop_price()), (Status::New, Some(d("441"))));
+    flat(&mut book, 4, &["441"]);
+    assert_eq!(book.order(buy).unwrap().average(), Some(d("441")));
+
+    flat(&mut book, 5, &["400"]);
+    let gain = Terms { on_gain: true, trails_from: Some(d("420")), ..Terms::default() };
+    let gain = book.place(at(5), trailing(Side::Sell, gain)).unwrap();
+    flat(&mut book, 6, &["300", "419", "420", "500", "475.1"]);
+    assert_eq!(status(&book, gain), Status::New);
+    flat(&mut book, 7, &["475"]);
+    assert_eq!(book.order(gain).unwrap().average(), Some(d("475")));
+
+    let terms = Terms { trail_limit: Some(TrailLimit::Off(d("-10"))), ..Terms::default() };
+    let below = book.place(at(8), trailing(Side::Sell, terms)).unwrap();
+    assert_eq!(book.order(below).unwrap().limit(), None, "nobody knows yet");
+    flat(&mut book, 9, &["500", "460"]);
+    assert_eq!((status(&book, below), book.order(below).unwrap().limit()), (Status::New, Some(d("465"))));
+    flat(&mut book, 10, &["466"]);
+    assert_eq!(status(&book, below), Status::Filled);
+}
+
+#[test]
+fn what_is_only_to_wait_does_not_take() {
+    let mut book = book(Rules::crypto());
+    let waiting = |side, price: &str| {
+        let terms = Terms { post_only: true, ..Terms::default() };
+        Ticket { terms, ..ticket(side, "1", limit(price)) }
+    };
+    assert_eq!(book.place(at(1), waiting(Side::Buy, "100")), Err(Refusal::WouldTake));
+    assert_eq!(book.place(at(1), waiting(Side::Sell, "99")), Err(Refusal::WouldTake));
+    let buy = book.place(at(1), waiting(Side::Buy, "99.9")).unwrap();
+    let sell = book.place(at(1), waiting(Side::Sell, "99.1")).unwrap();
+    assert_eq!((status(&book, buy), status(&book, sell)), (Status::New, Status::New));
+}
+
+/// Returns a gain at 110 and a loss at 90 for one unit.
+fn pair(side: Side) -> [Ticket; 2] {
+    let (gain, stop) = match side {
+        Side::Sell => ("110", "90"),
+        Side::Buy => ("90", "110"),
+    };
+    [ticket(side, "1", limit(gain)), ticket(side, "1", Kind::Stop { stop: d(stop) })]
+}
+
+#[test]
+fn of_two_rivals_the_first_that_works_is_left() {
+    let rules = Rules { rivals: Rivals::Expire, ..Rules::crypto() };
+    let mut book = book(rules);
+    book.set_step(PAIR, Some(d("0.001")));
+    book.set_fill_mode(at(0), None, FillMode::Parts { parts: 2, every_ms: 10 });
+    let [gain, loss] = book.place_pair(at(1), pair(Side::Sell)).unwrap();
+    assert_eq!(owns(&book), amounts(["10000", "0", "0", "1"]), "two exits promise the units once");
+    assert_eq!(
+        (book.order(gain).unwrap().legs.clone(), book.order(loss).unwrap().parent),
+        (vec![loss], Some(gain))
+    );
+    flat(&mut book, 2, &["110"]);
+    assert_eq!((status(&book, gain), status(&book, loss)), (Status::PartiallyFilled, Status::Expired));
+    book.cancel(at(3), gain).unwrap();
+    flat(&mut book, 4, &["100"]);
+
+    let limited = Kind::StopLimit { stop: d("90"), limit: d("89.5") };
+    let [gain, _] = pair(Side::Sell).map(|ticket| Ticket { size: Size::Qty(d("0.5")), ..ticket });
+    let loss = Ticket { kind: limited, ..gain.clone() };
+    let [gain, loss] = book.place_pair(at(5), [gain, loss]).unwrap();
+    flat(&mut book, 6, &["89"]);
+    assert_eq!(
+        (status(&book, gain), status(&book, loss)),
+        (Status::Expired, Status::New),
+        "awake is at work"
+    );
+    book.cancel(at(7), loss).unwrap();
+
+    flat(&mut book, 8, &["100"]);
+    let [gain, loss] = book.place_pair(at(9), pair(Side::Buy)).unwrap();
+    assert_eq!(book.locked_cash("a"), d("110"), "the dearer of the two");
+    book.cancel_as(at(10), loss, "by me").unwrap();
+    assert_eq!((status(&book, gain), status(&book, loss)), (Status::Canceled, Status::Canceled));
+    assert_eq!(book.order(loss).unwrap().canceled_as.as_deref(), Some("by me"));
+    assert!(book.cancel_as(at(11), loss, "again").is_err());
+    assert_eq!(book.order(loss).unwrap().canceled_as.as_deref(), Some("by me"));
+    assert_eq!(book.locked_cash("a"), d("0"));
+}
+
+#[test]
+fn a_pair_is_taken_whole_or_not_at_all() {
+    let mut book = book(Rules::crypto());
+    let named = |name: &str, ticket: Ticket| Ticket { client_order_id: Some(name.to_owned()), ..ticket };
+    let [gain, loss] = pair(Side::Sell);
+    let same = [named("n", gain.clone()), named("n", loss.clone())];
+    assert_eq!(book.place_pair(at(1), same), Err(Refusal::DuplicateName));
+    let much = Ticket { size: Size::Qty(d("2")), ..loss.clone() };
+    assert!(book.place_pair(at(1), [gain.clone(), much]).is_err());
+    assert_eq!(book.orders().count(), 0);
+    assert!(book.check(&gain).is_ok());
+    assert_eq!(book.orders().count(), 0, "a check takes nothing");
+    book.place_pair(at(2), [named("g", gain), named("l", loss)]).unwrap();
 }
 
 #[derive(Clone, Debug)]
