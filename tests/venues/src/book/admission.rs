@@ -93,37 +93,9 @@ impl Book {
         let opens = self.check_worth(&ticket)?;
         self.check_wash(&ticket)?;
         let id = self.next_id();
-        let waits = match self.session {
-            Session::Regular => ticket.tif == Tif::Opg,
-            Session::Extended => !ticket.extended_hours,
-            Session::Closed => true,
-        };
+        let waits = self.waits(&ticket);
         let status = if waits { Status::Accepted } else { Status::New };
-        let order = Order {
-            id,
-            client_order_id: ticket.client_order_id.clone().unwrap_or_default(),
-            created_at: now,
-            times: Times { updated: Some(now), ..Times::default() },
-            status,
-            qty: match ticket.size {
-                Size::Qty(qty) => Some(qty),
-                Size::Notional(_) => None,
-            },
-            filled_qty: Decimal::ZERO,
-            filled_value: Decimal::ZERO,
-            opens,
-            parent: None,
-            legs: Vec::new(),
-            rival: None,
-            replaces: None,
-            replaced_by: None,
-            triggered: false,
-            best: None,
-            parts: 0,
-            next_part_at: None,
-            cancel_at: None,
-            ticket,
-        };
+        let order = fresh(id, now, ticket, status, opens);
         self.insert(order);
         self.bring_legs(now, id);
         self.tell(now, id, if waits { What::Accepted } else { What::New });
@@ -134,6 +106,15 @@ impl Book {
         self.match_order(now, id);
         self.match_legs(now, id);
         Ok(id)
+    }
+
+    /// Returns whether an order would first wait for its market to open.
+    pub(super) fn waits(&self, ticket: &Ticket) -> bool {
+        match self.session {
+            Session::Regular => ticket.tif == Tif::Opg,
+            Session::Extended => !ticket.extended_hours,
+            Session::Closed => true,
+        }
     }
 
     /// Cancels an order, at once or after the time a cancel takes.
@@ -203,20 +184,26 @@ impl Book {
             ticket,
             ..old.clone()
         };
+        Ok(self.take_place(now, &old, order))
+    }
+
+    /// Puts an order into the place of another, which ends.
+    pub(super) fn take_place(&mut self, now: DateTime<Utc>, old: &Order, order: Order) -> OrderId {
         let more = order.leaves() - old.leaves();
-        self.insert(order);
-        self.move_family(now, id, new, more);
-        if let Some(old) = self.orders.get_mut(&id) {
+        let status = order.status;
+        let new = self.insert(order);
+        self.move_family(now, old.id, new, more);
+        if let Some(old) = self.orders.get_mut(&old.id) {
             old.status = Status::Replaced;
             old.replaced_by = Some(new);
             old.times.replaced = Some(now);
             old.next_part_at = None;
         }
-        self.open.remove(&id);
-        self.tell(now, id, What::Replaced);
-        self.tell(now, new, if old.status == Status::Held { What::Held } else { What::New });
+        self.open.remove(&old.id);
+        self.tell(now, old.id, What::Replaced);
+        self.tell(now, new, taken_as(status));
         self.match_order(now, new);
-        Ok(new)
+        new
     }
 
     fn changed(&self, old: &Order, change: &Change) -> Result<Ticket, Refusal> {
@@ -253,11 +240,15 @@ impl Book {
     }
 
     /// Returns whether the order opens a position, if the account can pay for it or has it to sell.
-    fn check_worth(&self, ticket: &Ticket) -> Result<bool, Refusal> {
+    pub(super) fn check_worth(&self, ticket: &Ticket) -> Result<bool, Refusal> {
         self.check_worth_instead(ticket, None)
     }
 
-    fn check_worth_instead(&self, ticket: &Ticket, instead_of: Option<&Order>) -> Result<bool, Refusal> {
+    pub(super) fn check_worth_instead(
+        &self,
+        ticket: &Ticket,
+        instead_of: Option<&Order>,
+    ) -> Result<bool, Refusal> {
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
         let position = account.qty(&ticket.symbol);
         let closes = match ticket.side {
@@ -321,6 +312,7 @@ impl Book {
                 && ticket.side == closing
                 && !order.opens
                 && order.status != Status::Held
+                && order.doomed_at.is_none()
                 && Some(order.id) != but
                 && Some(order.id) != freed_rival;
             if counts {
@@ -396,6 +388,55 @@ impl Book {
             Some(other) => Err(Refusal::WashTrade { with: other.id }),
             None => Ok(()),
         }
+    }
+}
+
+/// Returns a new order that nothing has happened to.
+pub(super) fn fresh(id: OrderId, now: DateTime<Utc>, ticket: Ticket, status: Status, opens: bool) -> Order {
+    Order {
+        id,
+        client_order_id: ticket.client_order_id.clone().unwrap_or_default(),
+        created_at: now,
+        times: Times { updated: Some(now), ..Times::default() },
+        status,
+        qty: match ticket.size {
+            Size::Qty(qty) => Some(qty),
+            Size::Notional(_) => None,
+        },
+        filled_qty: Decimal::ZERO,
+        filled_value: Decimal::ZERO,
+        opens,
+        parent: None,
+        legs: Vec::new(),
+        rival: None,
+        replaces: None,
+        replaced_by: None,
+        triggered: false,
+        best: None,
+        why: None,
+        from: None,
+        until: None,
+        doomed_at: None,
+        parts: 0,
+        next_part_at: None,
+        cancel_at: None,
+        ticket,
+    }
+}
+
+/// Returns what is told of an order that was taken in this status.
+pub(super) fn taken_as(status: Status) -> What {
+    match status {
+        Status::Held => What::Held,
+        Status::Accepted => What::Accepted,
+        Status::New
+        | Status::PartiallyFilled
+        | Status::PendingCancel
+        | Status::Filled
+        | Status::Canceled
+        | Status::Expired
+        | Status::Replaced
+        | Status::Rejected => What::New,
     }
 }
 

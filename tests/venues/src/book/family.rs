@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
+use super::admission::taken_as;
 use super::{Book, Class, Exits, Kind, Order, OrderId, Size, Status, StopLoss, Ticket, Times, What};
 
 impl Book {
@@ -56,7 +57,7 @@ impl Book {
         self.insert(leg)
     }
 
-    fn make_rivals(&mut self, one: OrderId, other: OrderId) {
+    pub(super) fn make_rivals(&mut self, one: OrderId, other: OrderId) {
         for (id, rival) in [(one, other), (other, one)] {
             if let Some(order) = self.orders.get_mut(&id) {
                 order.rival = Some(rival);
@@ -67,13 +68,8 @@ impl Book {
     /// Says that the exits of an order are there.
     pub(super) fn tell_legs(&mut self, now: DateTime<Utc>, id: OrderId) {
         for leg in self.legs_of(id) {
-            let what = match self.orders.get(&leg).map(|order| order.status) {
-                Some(Status::Held) => What::Held,
-                Some(Status::Accepted) => What::Accepted,
-                Some(_) => What::New,
-                None => continue,
-            };
-            self.tell(now, leg, what);
+            let Some(status) = self.orders.get(&leg).map(|order| order.status) else { continue };
+            self.tell(now, leg, taken_as(status));
         }
     }
 

@@ -296,6 +296,14 @@ pub struct Order {
     pub triggered: bool,
     /// The best last price a trailing stop has seen.
     pub best: Option<Decimal>,
+    /// Why the venue ends it, if it says so.
+    pub why: Option<String>,
+    /// Not in the market before.
+    pub(super) from: Option<DateTime<Utc>>,
+    /// Over then.
+    pub(super) until: Option<DateTime<Utc>>,
+    /// Rejected then, without ever having been in the market.
+    pub(super) doomed_at: Option<DateTime<Utc>>,
     /// How many parts have traded, where orders fill in parts.
     pub(super) parts: u32,
     /// Not to trade before.
