@@ -20,5 +20,6 @@ pub mod http;
 pub mod journal;
 pub mod limits;
 pub mod server;
+pub mod settings;
 pub mod streams;
 pub mod world;

@@ -77,6 +77,11 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// Returns the answer that tells of some trouble.
     fn trouble(&self, trouble: &Trouble) -> Answer;
 
+    /// Returns whether answers tell how the caller stands to its limit.
+    fn tells_limits(&self) -> bool {
+        true
+    }
+
     /// Returns whether there is a stream at a path.
     fn has_stream(&self, path: &str) -> bool;
 
@@ -275,14 +280,18 @@ impl Shared {
     fn finish(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link, came: &Came) -> Outcome {
         let fault = came.fault.clone().map(|(_, action)| action).unwrap_or_default();
         let acted = if came.allowance.is_some_and(|allowance| allowance.exceeded) {
-            Some(self.venue.trouble(&Trouble::RateLimit).with("retry-after", 1))
+            let answer = self.venue.trouble(&Trouble::RateLimit);
+            Some(if self.venue.tells_limits() { answer.with("retry-after", 1) } else { answer })
         } else if fault.acts() {
             Some(self.act(request, upgrade, link, fault == Action::Reject))
         } else {
             None
         };
         let outcome = match self.spoil(&fault, acted) {
-            Outcome::Answer(answer) => Outcome::Answer(allowed(answer, came.allowance, came.at)),
+            Outcome::Answer(answer) if self.venue.tells_limits() => {
+                Outcome::Answer(allowed(answer, came.allowance, came.at))
+            }
+            whole @ Outcome::Answer(_) => whole,
             cut @ (Outcome::Reset | Outcome::Silence) => cut,
         };
         self.note(request, came, &outcome);
@@ -340,6 +349,11 @@ impl Shared {
                 headers: vec![("content-type", "application/json; charset=UTF-8".to_owned())],
                 body: b"{\"id\":\"61e69015-8549-4bfd-b9c3-01e7".to_vec(),
             },
+            Action::LoseHeader { name } => {
+                let mut answer = acted.unwrap_or_else(|| told(Trouble::Status(500)));
+                answer.headers.retain(|(header, _)| header != name);
+                answer
+            }
             Action::Duplicate => told(Trouble::Duplicate),
             Action::Refuse { status, code, message } => {
                 told(Trouble::Refused { status: *status, code: *code, message: message.clone() })
