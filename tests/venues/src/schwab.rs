@@ -4,8 +4,8 @@
 //! bars, trailing stop limits and orders for the close are not simulated: they are refused.
 //!
 //! Settings of its own (`/admin/settings`): `reject_after_ms`, how long an order lives that is rejected; `list_lag_ms`,
-//! how old an order is when lists show it; `heartbeat_ms` and `idle_after_ms` of the streamer; `redirect_uri`, the
-//! address every application is registered with.
+//! how old an order is when lists show it; `heartbeat_ms` and `idle_after_ms` of the streamer; `stream_url`, where
+//! clients are told that it is; `redirect_uri`, the address every application is registered with.
 
 mod accounts;
 mod activity;
@@ -93,7 +93,9 @@ impl Schwab {
         let manners = Arc::new(Manners { ids, desk: Mutex::default(), replies: AtomicU64::new(1) });
         let venue: Arc<dyn Venue> = Arc::<Manners>::clone(&manners);
         let server = Server::start(Arc::clone(&world), venue, &options.listen).await?;
-        Ok(Self { world, server, manners })
+        let schwab = Self { world, server, manners };
+        schwab.world.act(|state, _| state.settings.declare("stream_url", schwab.urls().stream_url));
+        Ok(schwab)
     }
 
     /// Returns all that it knows, to be looked at and changed.

@@ -19,6 +19,7 @@ pub(super) struct Teller {
     label: String,
     last: u64,
     told: BTreeMap<u64, Vec<Value>>,
+    created: BTreeSet<OrderId>,
     cancels: BTreeSet<OrderId>,
 }
 
@@ -66,6 +67,7 @@ impl Teller {
         let at = event.at;
         match &event.what {
             What::Accepted | What::Held => {
+                self.created.insert(order.id);
                 let mut steps = vec![created(view, order, at)];
                 if order.why.is_none() {
                     steps.push(accepted(order, at));
@@ -74,8 +76,9 @@ impl Teller {
             }
             What::New => {
                 // One that had waited was created and accepted before.
+                let waited = at != order.created_at || self.created.contains(&order.id);
                 let mut steps = match order.replaces {
-                    _ if at != order.created_at => Vec::new(),
+                    _ if waited => Vec::new(),
                     Some(old) => changed(view, order, old, at),
                     None => vec![created(view, order, at), accepted(order, at)],
                 };
@@ -157,9 +160,10 @@ fn described(view: View<'_>, order: &Order, at: DateTime<Utc>) -> Value {
         let body = json!({"Type": format!("ES_{kind}"), "LimitPrice": odd_decimal(limit)});
         fields.insert("LimitExecutionStrategy".to_owned(), body);
     }
+    let id = leg(view, order);
     let leg = json!({
-        "LegID": leg(view, order),
-        "LegParentSchwabOrderID": leg(view, order),
+        "LegID": id,
+        "LegParentSchwabOrderID": id,
         "Quantity": odd_decimal(order.qty.unwrap_or_default()),
         "LeavesQuantity": odd_decimal(order.leaves()),
         "BuySellCode": buy_sell(ticket.side),
@@ -175,15 +179,11 @@ fn described(view: View<'_>, order: &Order, at: DateTime<Utc>) -> Value {
     let inner = json!({
         "AccountInfo": {"AccountNumber": account},
         "LifecycleCreatedTimestamp": stamp(order.created_at),
-        "LifecycleSchwabOrderID": view.ids.order(order.id).to_string(),
+        "LifecycleSchwabOrderID": id,
         "EntryTimestamp": stamp(at),
         "AssetOrderEquityOrderLeg": equity,
     });
-    json!({"SchwabOrderID": leg_parent(view, order), "AccountNumber": account, "Order": inner})
-}
-
-fn leg_parent(view: View<'_>, order: &Order) -> String {
-    view.ids.order(order.id).to_string()
+    json!({"SchwabOrderID": id, "AccountNumber": account, "Order": inner})
 }
 
 fn created(view: View<'_>, order: &Order, at: DateTime<Utc>) -> Step {

@@ -1,6 +1,6 @@
 //! Orders over HTTP.
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, SubsecRound, TimeDelta, Utc};
 use hyper::Method;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -215,7 +215,9 @@ fn list(state: &State, desk: &Desk, call: &Call<'_>, account: Option<&str>) -> R
             None => call.login.accounts.contains(&order.ticket.account),
         };
         mine && order.created_at + lag <= call.now
-            && (from..=to).contains(&order.created_at)
+            && from <= order.created_at
+            // It ends with the second, for that is all an order shows.
+            && order.created_at.trunc_subsecs(0) <= to
             && wanted.as_ref().is_none_or(|wanted| status(order) == wanted)
             && shape(&state.book, order).is_some()
     };

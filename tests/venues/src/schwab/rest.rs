@@ -64,7 +64,7 @@ pub(super) fn answer(state: &mut State, desk: &mut Desk, call: &Call<'_>) -> Res
         ["trader", "v1", "accounts", _, "orders" | "previewOrder", ..] | ["trader", "v1", "orders"] => {
             orders::answer(state, desk, call)
         }
-        ["trader", "v1", "userPreference"] if method == Method::GET => Ok(preference(call)),
+        ["trader", "v1", "userPreference"] if method == Method::GET => Ok(preference(state, call)),
         ["marketdata", "v1", ..] if method == Method::GET => market::answer(state, desk, call),
         _ => Err(Error::not_found("Not found")),
     }
@@ -82,7 +82,7 @@ pub(super) fn correl(login: &Login) -> String {
     Uuid::from_u64_pair(hashed(&format!("correl {name}")), 0x8000_0000_0000_0001).to_string()
 }
 
-fn preference(call: &Call<'_>) -> Answer {
+fn preference(state: &State, call: &Call<'_>) -> Answer {
     let mine = call.login.accounts.iter().enumerate();
     let accounts: Vec<_> = mine
         .map(|(at, name)| {
@@ -98,9 +98,8 @@ fn preference(call: &Call<'_>) -> Answer {
             })
         })
         .collect();
-    let host = call.request.header("host").unwrap_or("127.0.0.1");
     let streamer = json!({
-        "streamerSocketUrl": format!("ws://{host}{}", streamer::PATH),
+        "streamerSocketUrl": state.settings.text("stream_url"),
         "schwabClientCustomerId": customer(&call.login),
         "schwabClientCorrelId": correl(&call.login),
         "schwabClientChannel": streamer::CHANNEL,
