@@ -146,13 +146,16 @@ impl Book {
 
     /// Puts a new order into the place an old one had in its family. Exits that wait are for so much more.
     pub(super) fn move_family(&mut self, now: DateTime<Utc>, old: OrderId, new: OrderId, more: Decimal) {
+        let whole = self.orders.get(&new).map_or(Decimal::ZERO, Order::leaves);
         let Some(order) = self.orders.get_mut(&old) else { return };
         let (parent, rival) = (order.parent, order.rival.take());
         for id in std::mem::take(&mut order.legs) {
             let Some(leg) = self.orders.get_mut(&id) else { continue };
             leg.parent = Some(new);
             if leg.status == Status::Held && !more.is_zero() {
-                leg.resize(more);
+                // One that was made smaller before stays above nothing.
+                let enough = leg.leaves() + more > Decimal::ZERO;
+                leg.resize(if enough { more } else { whole.min(leg.leaves()) - leg.leaves() });
                 self.tell(now, id, What::Restated);
             }
         }

@@ -291,6 +291,17 @@ fn one_exit_canceled_cancels_the_other() {
 }
 
 #[test]
+fn an_exit_made_smaller_stays_above_nothing_when_its_entry_shrinks() {
+    let mut book = book();
+    let entry = book.place(at(1), bracket("10", limit("90"))).unwrap();
+    let [gain, loss] = book.order(entry).unwrap().legs.clone().try_into().unwrap();
+    let to = |qty: &str| Change { qty: Some(d(qty)), ..Change::default() };
+    let smaller = book.replace(at(2), gain, to("4")).unwrap();
+    book.replace(at(3), entry, to("3")).unwrap();
+    assert_eq!([smaller, loss].map(|leg| book.order(leg).unwrap().leaves()), [d("3"), d("3")]);
+}
+
+#[test]
 fn a_replacement_takes_the_place_and_what_is_left() {
     let mut book = book();
     book.set_fill_mode(at(0), None, FillMode::Manual);
