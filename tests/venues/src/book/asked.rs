@@ -158,3 +158,110 @@ impl Book {
         self.insert(order)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::account::Account;
+    use crate::book::{Exits, Kind, Rules, Side, Tif};
+    use crate::feed::Price;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::seconds(second)
+    }
+
+    fn book() -> Book {
+        let mut book = Book::new(Rules { wash_trades: false, ..Rules::default() });
+        book.open_account("a", Account::new(Decimal::from(1000), Decimal::ONE));
+        book.set_price(at(0), &Price::flat("X", Decimal::from(100))).unwrap();
+        book
+    }
+
+    fn ask(side: Side, qty: i64, price: i64, class: Class) -> Ask {
+        let ticket = Ticket {
+            account: "a".to_owned(),
+            client_order_id: None,
+            symbol: "X".to_owned(),
+            side,
+            kind: Kind::Limit { limit: Decimal::from(price) },
+            tif: Tif::Day,
+            size: Size::Qty(Decimal::from(qty)),
+            extended_hours: false,
+            class,
+            exits: Exits::default(),
+        };
+        Ask { ticket, from: None, until: None }
+    }
+
+    fn status(book: &Book, id: OrderId) -> Status {
+        book.order(id).unwrap().status
+    }
+
+    fn names(book: &mut Book) -> Vec<&'static str> {
+        book.take_events().iter().map(|event| event.what.name()).collect()
+    }
+
+    #[test]
+    fn a_doomed_order_is_taken_promises_nothing_and_never_trades() {
+        let mut book = book();
+        let doom = Doom { at: at(5), why: "no".to_owned() };
+        let id = book.take(at(0), ask(Side::Buy, 1_000, 100, Class::Simple), vec![], Some(doom)).unwrap();
+        assert_eq!((status(&book, id), book.next_due()), (Status::Accepted, Some(at(5))));
+        assert_eq!(book.buying_power("a"), Decimal::from(1000));
+        book.set_session(at(1), Session::Closed);
+        book.set_session(at(2), Session::Regular);
+        book.advance(at(4));
+        assert_eq!(status(&book, id), Status::Accepted);
+        book.advance(at(5));
+        assert_eq!((status(&book, id), book.next_due()), (Status::Rejected, None));
+        assert_eq!(names(&mut book), ["accepted", "rejected"]);
+        assert_eq!(book.order(id).unwrap().why.as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn a_doomed_pair_is_rejected_as_one() {
+        let mut book = book();
+        let doom = Doom { at: at(5), why: "no".to_owned() };
+        let rest = vec![ask(Side::Sell, 1, 90, Class::Oco)];
+        let id = book.take(at(0), ask(Side::Sell, 1, 110, Class::Oco), rest, Some(doom)).unwrap();
+        book.advance(at(5));
+        let other = book.order(id).unwrap().legs[0];
+        assert_eq!([status(&book, id), status(&book, other)], [Status::Rejected; 2]);
+    }
+
+    #[test]
+    fn an_order_is_in_the_market_from_its_time_until_its_other() {
+        let mut book = book();
+        let later = Ask { from: Some(at(10)), until: Some(at(20)), ..ask(Side::Buy, 1, 50, Class::Simple) };
+        let [late, missed] = [later.clone(), Ask { from: Some(at(30)), ..later }]
+            .map(|ask| book.take(at(0), ask, vec![], None).unwrap());
+        assert_eq!(status(&book, late), Status::Accepted);
+        book.set_price(at(1), &Price::flat("X", Decimal::from(40))).unwrap();
+        book.advance(at(9));
+        assert_eq!(status(&book, late), Status::Accepted, "not even at a good price");
+        book.set_price(at(9), &Price::flat("X", Decimal::from(60))).unwrap();
+        book.advance(at(10));
+        assert_eq!(status(&book, late), Status::New);
+        book.set_price(at(20), &Price::flat("X", Decimal::from(40))).unwrap();
+        assert_eq!(status(&book, late), Status::New, "what is over trades no more");
+        book.advance(at(20));
+        assert_eq!([status(&book, late), status(&book, missed)], [Status::Expired; 2]);
+    }
+
+    #[test]
+    fn another_order_takes_the_place_of_one_if_it_is_worth_it() {
+        let mut book = book();
+        let buy = |qty, price| ask(Side::Buy, qty, price, Class::Simple);
+        let old = book.take(at(0), buy(10, 90), vec![], None).unwrap();
+        assert!(matches!(book.supersede(at(1), old, buy(11, 99)), Err(Refusal::BuyingPower { .. })));
+        let sell = ask(Side::Sell, 1, 90, Class::Simple);
+        assert_eq!(book.supersede(at(1), old, sell), Err(Refusal::Unfitting));
+        let market = Ask { ticket: Ticket { kind: Kind::Market, ..buy(5, 0).ticket }, ..buy(5, 0) };
+        let new = book.supersede(at(1), old, market.clone()).unwrap();
+        assert_eq!([status(&book, old), status(&book, new)], [Status::Replaced, Status::Filled]);
+        assert_eq!(book.order(new).unwrap().replaces, Some(old));
+        assert_eq!(book.supersede(at(2), old, market), Err(Refusal::NotOpen(Status::Replaced)));
+    }
+}

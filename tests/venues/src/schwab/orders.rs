@@ -142,11 +142,12 @@ fn replace(
 
 /// Answers a cancel: asked for, not done. One that comes too late is a 400, which is decided here.
 fn cancel(state: &mut State, desk: &Desk, call: &Call<'_>, hash: &str, id: &str) -> Result<Answer, Error> {
-    let named = find(state, call, hash, id)?;
-    let first = View { state, desk, ids: call.ids }.newest(named.first());
-    let target = match named {
-        Named::Order(id) => id,
-        Named::Pair(_) => first,
+    let target = match find(state, call, hash, id)? {
+        Named::Order(order) => order,
+        Named::Pair(pair) => {
+            let view = View { state, desk, ids: call.ids };
+            pair_of(view, pair).ok_or_else(|| no_order(id))?.0.id
+        }
     };
     state
         .book
@@ -179,15 +180,21 @@ fn found(view: View<'_>, named: Named) -> Option<Value> {
                 Some(Shape::Pair | Shape::Single) | None => view.single(order).into(),
             })
         }
-        Named::Pair(id) => {
-            let first = book.order(view.newest(id))?;
-            let others = match first.parent {
-                Some(parent) => book.legs(book.order(parent)?),
-                None => book.legs(first),
-            };
-            let other = others.iter().find(|other| other.id != first.id)?;
-            (view.root(first) == id).then(|| view.pair(first, other))
-        }
+        Named::Pair(id) => pair_of(view, id).map(|(one, other)| view.pair(&one, &other)),
+    }
+}
+
+/// Returns the two orders that stand now for the pair that an order began.
+fn pair_of(view: View<'_>, id: OrderId) -> Option<(Order, Order)> {
+    let book = &view.state.book;
+    let first = book.order(view.newest(id)).filter(|first| view.root(first) == id)?;
+    let members = match first.parent {
+        Some(parent) => book.legs(book.order(parent)?),
+        None => std::iter::once(first.clone()).chain(book.legs(first)).collect(),
+    };
+    match <[Order; 2]>::try_from(members) {
+        Ok([one, other]) if one.id == first.id => Some((one, other)),
+        Ok(_) | Err(_) => None,
     }
 }
 

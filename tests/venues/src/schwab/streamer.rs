@@ -1,25 +1,26 @@
 //! The streamer: one socket for prices and for account activity, one connection for each person.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Manners;
 use super::activity::Teller;
+use super::frames::{
+    ADD_FAILED, BAD_COMMAND, Command, DENIED, DONE, Frame, NOT_FOUND, STOPPED, SUBS_FAILED, TAKEN_OVER,
+    VIEW_FAILED,
+};
+use super::level_one::LevelOne;
 use super::oauth::Login;
 use super::rest::{correl, customer};
 use super::show::View;
-use super::wire::double;
-use crate::feed::Quote;
 use crate::journal::Note;
 use crate::server::{Ended, Socket};
 use crate::streams::{Channel, Delivery, Inbox, Push};
@@ -31,114 +32,6 @@ pub(super) const PATH: &str = "/ws";
 pub(super) const CHANNEL: &str = "N9";
 /// What its clients say they do.
 pub(super) const FUNCTION: &str = "APIAPP";
-/// The most symbols of a connection.
-const SYMBOLS_MAX: usize = 500;
-/// The last field of a share's quote.
-const FIELD_MAX: u16 = 51;
-
-/// What is said of what was asked. Success is zero for every command, as clients demand: the codes from 26 on, which
-/// the documentation has for it, are not used.
-const DONE: u16 = 0;
-const DENIED: u16 = 3;
-const TAKEN_OVER: u16 = 12;
-const TOO_MANY: u16 = 19;
-const NOT_FOUND: u16 = 20;
-const BAD_COMMAND: u16 = 21;
-const SUBS_FAILED: u16 = 22;
-const UNSUBS_FAILED: u16 = 23;
-const ADD_FAILED: u16 = 24;
-const VIEW_FAILED: u16 = 25;
-const STOPPED: u16 = 30;
-
-/// Several commands, or a bare one.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Frame {
-    Several(Several),
-    One(Command),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Several {
-    requests: Vec<Command>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Command {
-    service: String,
-    command: String,
-    requestid: Value,
-    #[serde(rename = "SchwabClientCustomerId")]
-    customer: Option<String>,
-    #[serde(rename = "SchwabClientCorrelId")]
-    correl: Option<String>,
-    #[serde(default)]
-    parameters: Map<String, Value>,
-}
-
-impl Command {
-    fn parameter(&self, name: &str) -> &str {
-        self.parameters.get(name).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.parameter("keys").split(',').map(str::trim).filter(|key| !key.is_empty()).collect()
-    }
-
-    fn fields(&self) -> Option<BTreeSet<u16>> {
-        let fields = self.parameter("fields").split(',').map(|field| field.trim().parse::<u16>().ok());
-        fields
-            .collect::<Option<BTreeSet<_>>>()
-            .filter(|fields| fields.iter().all(|field| *field <= FIELD_MAX))
-    }
-}
-
-/// The prices that a connection asked for, and what it was told of each.
-#[derive(Default)]
-struct LevelOne {
-    keys: BTreeSet<String>,
-    fields: BTreeSet<u16>,
-    told: BTreeMap<String, BTreeMap<u16, Value>>,
-}
-
-impl LevelOne {
-    /// Returns those fields of a quote that have changed since they were last told.
-    fn changes(&mut self, symbol: &str, quote: &Quote, halted: bool) -> Option<Value> {
-        if !self.keys.contains(symbol) {
-            return None;
-        }
-        let ms = quote.at.timestamp_millis();
-        let all = [
-            (1, double(quote.bid)),
-            (2, double(quote.ask)),
-            (3, double(quote.last)),
-            (4, json!(3)),
-            (5, json!(2)),
-            (8, json!(0)),
-            (12, double(quote.last)),
-            (32, json!(if halted { "Halted" } else { "Normal" })),
-            (33, double(quote.last)),
-            (34, json!(ms)),
-            (35, json!(ms)),
-        ];
-        let told = self.told.entry(symbol.to_owned()).or_default();
-        let mut entry = Map::new();
-        for (field, value) in all.into_iter().filter(|(field, _)| self.fields.contains(field)) {
-            if told.get(&field) != Some(&value) {
-                entry.insert(field.to_string(), value.clone());
-                told.insert(field, value);
-            }
-        }
-        if entry.is_empty() {
-            return None;
-        }
-        entry.insert("key".to_owned(), json!(symbol));
-        entry.insert("delayed".to_owned(), json!(false));
-        Some(Value::Object(entry))
-    }
-}
 
 /// One connection.
 struct Stream {
@@ -247,9 +140,8 @@ impl Stream {
 
     /// Does what a frame asks. Returns false if that was the end.
     async fn obey(&mut self, text: &str) -> bool {
-        let commands = match serde_json::from_str(text) {
-            Ok(Frame::Several(Several { requests })) => requests,
-            Ok(Frame::One(command)) => vec![command],
+        let commands = match serde_json::from_str::<Frame>(text) {
+            Ok(frame) => frame.commands(),
             Err(_) => {
                 self.notify(BAD_COMMAND, "Bad command formatting").await;
                 return true;
@@ -277,7 +169,7 @@ impl Stream {
         for (service, content) in data {
             self.say_data(service, "SUBS", content).await;
         }
-        let subscribed = self.teller.is_some() || !self.level_one.keys.is_empty();
+        let subscribed = self.teller.is_some() || !self.level_one.is_empty();
         self.idle_since = if subscribed { None } else { self.idle_since.or_else(|| Some(Instant::now())) };
         goes_on
     }
@@ -311,7 +203,8 @@ impl Stream {
             }
             ("ACCT_ACTIVITY", "ADD") => (ADD_FAILED, "ADD command failed".to_owned()),
             ("ACCT_ACTIVITY", "VIEW") => (VIEW_FAILED, "VIEW command failed".to_owned()),
-            ("LEVELONE_EQUITIES", "SUBS" | "ADD" | "UNSUBS" | "VIEW") => match self.change(command) {
+            ("LEVELONE_EQUITIES", "SUBS" | "ADD" | "UNSUBS" | "VIEW") => match self.level_one.change(command)
+            {
                 Ok(keys) => {
                     let content = self.snapshot(&keys);
                     if !content.is_empty() {
@@ -348,43 +241,6 @@ impl Stream {
         self.login = Some(login);
         self.note("claimed");
         (DONE, "server=simulated;status=NP".to_owned())
-    }
-
-    /// Changes which prices are told. Returns the symbols whose prices are told from now on.
-    fn change(&mut self, command: &Command) -> Result<Vec<String>, u16> {
-        let failed = match command.command.as_str() {
-            "SUBS" => SUBS_FAILED,
-            "UNSUBS" => UNSUBS_FAILED,
-            "ADD" => ADD_FAILED,
-            _ => VIEW_FAILED,
-        };
-        let keys: Vec<String> = command.keys().into_iter().map(str::to_owned).collect();
-        if command.command == "VIEW" {
-            self.level_one.fields = command.fields().ok_or(failed)?;
-            return Ok(Vec::new());
-        }
-        if keys.is_empty() {
-            return Err(failed);
-        }
-        if command.command == "UNSUBS" {
-            self.level_one.keys.retain(|key| !keys.contains(key));
-            self.level_one.told.retain(|key, _| !keys.contains(key));
-            return Ok(Vec::new());
-        }
-        let fields = command.fields().ok_or(failed)?;
-        let mut all: BTreeSet<String> = keys.iter().cloned().collect();
-        if command.command == "ADD" {
-            all.extend(self.level_one.keys.iter().cloned());
-            self.level_one.fields.extend(fields);
-        } else {
-            self.level_one.fields = fields;
-            self.level_one.told.clear();
-        }
-        if all.len() > SYMBOLS_MAX {
-            return Err(TOO_MANY);
-        }
-        self.level_one.keys = all;
-        Ok(keys)
     }
 
     fn snapshot(&mut self, keys: &[String]) -> Vec<Value> {

@@ -101,9 +101,10 @@ async fn durations_end() {
 #[tokio::test]
 async fn an_order_wakes_by_itself() {
     let mut venue = Venue::start().await;
-    at(&mut venue, "2024-06-11T10:59:59.500Z").await;
+    at(&mut venue, "2024-06-11T10:59:00Z").await;
     let id = venue.place(&with(limit("BUY", 1, 200.0), json!({"session": "SEAMLESS"}))).await;
     assert_eq!(status(&venue, id).await, "PENDING_ACTIVATION");
+    venue.world().set_now("2024-06-11T10:59:59.800Z".parse().unwrap());
     let start = std::time::Instant::now();
     let number = venue.schwab.order_of(id).unwrap().id;
     let open = || venue.world().look(|state| state.book.order(number).unwrap().status.is_open());

@@ -123,11 +123,16 @@ async fn what_has_traded_is_told_part_by_part() {
 #[tokio::test]
 async fn an_order_that_costs_too_much_is_taken_and_rejected_soon_after() {
     let venue = Venue::start().await;
+    venue.world().set_setting("reject_after_ms", 60_000).unwrap();
     let id = venue.place(&market("BUY", 100_000)).await;
     let first = venue.order(id).await;
     assert_eq!((&first["status"], &first["cancelable"]), (&json!("PENDING_ACKNOWLEDGEMENT"), &json!(false)));
     assert_eq!(first.get("statusDescription"), None);
-    let order = venue.until(id, "REJECTED").await;
+    let now = venue.world().look(|state| state.clock.now());
+    venue.world().set_now(now + chrono::TimeDelta::seconds(61));
+    let order = venue.order(id).await;
+    assert_eq!(order["status"], "REJECTED");
+    venue.world().set_setting("reject_after_ms", 20).unwrap();
     assert_eq!(
         order["statusDescription"],
         "You do not have enough available cash/buying power for this order."
@@ -188,6 +193,9 @@ async fn a_bracket_waits_and_one_exit_ends_the_other() {
     assert!(id < wrapper && wrapper < gain && gain < loss);
     assert_eq!(ids(&venue.list("").await), [id], "one request, one thing at the top of the list");
     assert_eq!(venue.order(wrapper).await, *pair);
+    for stranger in [id - 1, wrapper + 2] {
+        venue.cancel(stranger).await.refuses(404, "Order not found");
+    }
     venue.world().set_price(&Price::flat("AAPL", d("190")));
     assert_eq!(venue.order(id).await["status"], "FILLED");
     assert_eq!(venue.order(gain).await["status"], "WORKING");

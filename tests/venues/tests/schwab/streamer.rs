@@ -86,7 +86,6 @@ async fn another_login_ends_the_first() {
 async fn a_connection_that_asks_for_nothing_is_closed() {
     let venue = Venue::start().await;
     venue.world().set_setting("heartbeat_ms", 20).unwrap();
-    venue.world().set_setting("idle_after_ms", 150).unwrap();
     let mut stream = venue.stream().await;
     let beat = match stream.frame().await {
         Some(Ok(Message::Text(text))) => serde_json::from_str::<Value>(&text).unwrap(),
@@ -94,11 +93,14 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
     };
     let ms: i64 = beat["notify"][0]["heartbeat"].as_str().unwrap().parse().unwrap();
     assert!(ms > 1_700_000_000_000, "{beat}");
+    venue.world().set_setting("idle_after_ms", 100).unwrap();
     let told = stream.hear().await;
     assert_eq!(told["notify"][0]["content"]["code"], 30, "{told}");
     stream.is_closed().await;
+    venue.world().set_setting("idle_after_ms", 60_000).unwrap();
     let mut stream = venue.stream().await;
     stream.listen().await;
+    venue.world().set_setting("idle_after_ms", 100).unwrap();
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(300) {
         assert!(matches!(stream.frame().await, Some(Ok(Message::Text(_)))), "whoever listens stays");

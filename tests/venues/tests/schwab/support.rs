@@ -359,7 +359,7 @@ impl Stream {
 
     /// Checks that nothing comes for a while.
     pub(crate) async fn is_silent(&mut self) {
-        let heard = timeout(Duration::from_millis(150), self.socket.next()).await;
+        let heard = timeout(Duration::from_millis(150), self.hear()).await;
         assert!(heard.is_err(), "{heard:?}");
     }
 
