@@ -14,11 +14,11 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::Price;
 
-use super::credentials::AlpacaCredentials;
 use super::market::AlpacaMarket;
 use super::session::Session;
 use super::updates::{Ended, text, write};
 use super::{NAME, wire};
+use crate::brokers::credentials::Auth;
 use crate::brokers::dial::{Socket, open};
 
 /// Symbols that the free plan streams.
@@ -184,8 +184,9 @@ async fn greet(session: &Session) -> Result<Socket, Ended> {
     let mut socket = open(&session.hosts().data_stream, session.client().tls()).await?;
     said(&mut socket, "connected").await?;
     let (key, secret) = match session.credentials() {
-        AlpacaCredentials::ApiKey { key_id, secret } => (key_id.expose_secret(), secret.expose_secret()),
-        AlpacaCredentials::OAuth { access_token } => ("oauth", access_token.expose_secret()),
+        Auth::ApiKey { key_id, secret } => (key_id.expose_secret(), secret.expose_secret()),
+        Auth::OAuth { access_token } => ("oauth", access_token.expose_secret()),
+        Auth::Login { .. } | Auth::Account { .. } => return Err(Ended::Unauthorized),
     };
     let who = json!({"action": "auth", "key": key, "secret": secret});
     write(&mut socket, Message::text(who.to_string())).await?;

@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
-use serde_json::{Value, json};
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use tokio::signal::unix::{SignalKind, signal};
-use venues::alpaca::Alpaca;
-use venues::schwab::Schwab;
+use venues::table::{VENUES, venue};
 use venues::world::Options;
 
 /// Serves a simulated venue: a broker that does as it is told, and fails when it is told to.
@@ -16,8 +15,8 @@ use venues::world::Options;
 #[command(name = "venues")]
 struct Args {
     /// Which venue.
-    #[arg(long, value_enum)]
-    venue: Kind,
+    #[arg(long, value_parser = PossibleValuesParser::new(VENUES.map(|entry| entry.name)))]
+    venue: String,
     /// Where to listen; port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: String,
@@ -30,7 +29,7 @@ struct Args {
     /// What the venue's chance begins with.
     #[arg(long)]
     seed: Option<u64>,
-    /// Requests a minute for each account or application, the venue's own number if it is left out; 0 is no limit.
+    /// Requests a minute for whoever the venue counts; 0 is no limit, and the venue's own if it is left out.
     #[arg(long)]
     per_minute: Option<u32>,
     /// Streams speak JSON in text frames instead of binary ones.
@@ -38,64 +37,24 @@ struct Args {
     text_frames: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
-    Alpaca,
-    Schwab,
-}
-
-/// A venue that runs.
-enum Running {
-    Alpaca(Alpaca),
-    Schwab(Schwab),
-}
-
-impl Running {
-    async fn start(kind: Kind, options: Options) -> std::io::Result<Self> {
-        Ok(match kind {
-            Kind::Alpaca => Self::Alpaca(Alpaca::start(options).await?),
-            Kind::Schwab => Self::Schwab(Schwab::start(options).await?),
-        })
-    }
-
-    fn urls(&self) -> Value {
-        match self {
-            Self::Alpaca(venue) => json!(venue.urls()),
-            Self::Schwab(venue) => json!(venue.urls()),
-        }
-    }
-
-    fn seed(&self) -> u64 {
-        match self {
-            Self::Alpaca(venue) => venue.world().seed(),
-            Self::Schwab(venue) => venue.world().seed(),
-        }
-    }
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let own = match args.venue {
-        Kind::Alpaca => Options::default(),
-        Kind::Schwab => Schwab::options(),
-    };
+    let entry = venue(&args.venue).context("there is no such venue")?;
+    let own = (entry.options)();
     let options = Options {
         listen: args.listen,
         journal: args.journal,
         seed: args.seed,
-        per_minute: args.per_minute.map_or(own.per_minute, |limit| (limit > 0).then_some(limit)),
+        per_minute: args.per_minute.map_or(own.per_minute, |most| (most > 0).then_some(most)),
         text_frames: args.text_frames,
         ..own
     };
     let mut terminated = signal(SignalKind::terminate())?;
-    let venue = Running::start(args.venue, options).await.context("the venue cannot start")?;
+    let venue = (entry.start)(options).await.context("the venue cannot start")?;
     let urls = venue.urls();
-    eprintln!(
-        "venues: {} seed {}",
-        urls.get("url").and_then(Value::as_str).unwrap_or_default(),
-        venue.seed()
-    );
+    let url = venue.url("url");
+    eprintln!("venues: {url} seed {}", venue.world().seed());
     if let Some(path) = args.ready_file {
         write_whole(&path, &urls.to_string()).context("the ready file cannot be written")?;
     }

@@ -38,6 +38,7 @@ use uuid::Uuid;
 use crate::book::{Order, Rules};
 use crate::faults::Facts;
 use crate::http::{Answer, Request};
+use crate::limits::{Allowance, Meter};
 use crate::server::{Ended, Server, Socket, Trouble, Venue};
 use crate::world::{Options, State, World};
 
@@ -73,6 +74,7 @@ impl Schwab {
             // What a market order may cost more than the ask is not known.
             collar_pct: Default::default(),
             gtc_for: TimeDelta::days(180),
+            ..Rules::default()
         };
         Options { per_minute: Some(120), rules, ..Options::default() }
     }
@@ -104,6 +106,11 @@ impl Schwab {
     #[must_use]
     pub fn world(&self) -> &Arc<World> {
         &self.world
+    }
+
+    /// Takes it apart: what it knows, and what serves it.
+    pub(crate) fn into_parts(self) -> (Arc<World>, Server) {
+        (self.world, self.server)
     }
 
     /// Returns where to find it.
@@ -181,7 +188,7 @@ impl Venue for Manners {
         Facts {
             route: format!("{} {}", request.method, request.path),
             account: in_path.map(str::to_owned).or_else(|| login?.accounts.first().cloned()),
-            meter: login.map(|login| login.app.clone()),
+            meters: login.map(|login| Meter::request(&login.app)).into_iter().collect(),
             client_order_id: None,
             symbol: in_body.map(str::to_owned).or(named),
         }
@@ -204,8 +211,9 @@ impl Venue for Manners {
         self.signed(errors::trouble(trouble).answer())
     }
 
-    fn tells_limits(&self) -> bool {
-        false
+    fn over_limit(&self, _: &Allowance) -> Answer {
+        // Whether it says when to come back is not known.
+        self.trouble(&Trouble::RateLimit)
     }
 
     fn has_stream(&self, path: &str) -> bool {

@@ -81,7 +81,7 @@ pub struct Inbox {
 #[derive(Debug)]
 struct Listener {
     account: Option<String>,
-    channel: Channel,
+    channels: Vec<Channel>,
     outbox: mpsc::UnboundedSender<Delivery>,
     cut: Arc<Notify>,
 }
@@ -98,13 +98,14 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Adds a listener to one account's orders, or to prices.
-    pub fn join(&mut self, account: Option<&str>, channel: Channel) -> Inbox {
+    /// Adds a listener to one account's orders, to prices, or to both.
+    pub fn join(&mut self, account: Option<&str>, channels: &[Channel]) -> Inbox {
         let (outbox, messages) = mpsc::unbounded_channel();
         let cut = Arc::new(Notify::new());
         self.last_id += 1;
         let account = account.map(str::to_owned);
-        self.listeners.insert(self.last_id, Listener { account, channel, outbox, cut: Arc::clone(&cut) });
+        let channels = channels.to_vec();
+        self.listeners.insert(self.last_id, Listener { account, channels, outbox, cut: Arc::clone(&cut) });
         Inbox { messages, cut, id: self.last_id }
     }
 
@@ -124,7 +125,7 @@ impl Hub {
     #[must_use]
     pub fn listening(&self, account: Option<&str>, channel: Channel) -> usize {
         let all = self.listeners.values();
-        all.filter(|listener| listener.channel == channel && is_of(listener, account)).count()
+        all.filter(|listener| listener.channels.contains(&channel) && is_of(listener, account)).count()
     }
 
     /// Cuts all streams, or one account's. Returns how many.
@@ -233,7 +234,7 @@ impl Hub {
         let channel = channel_of(push);
         let due = Instant::now() + late;
         self.listeners.retain(|_, listener| {
-            let meant = listener.channel == channel
+            let meant = listener.channels.contains(&channel)
                 && (channel == Channel::Prices
                     || (account.is_some() && listener.account.as_deref() == account));
             !meant || listener.outbox.send(Delivery { push: push.clone(), due }).is_ok()

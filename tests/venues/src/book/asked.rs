@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::admission::{fresh, taken_as};
+use super::admission::fresh;
 use super::{Book, Class, Order, OrderId, Refusal, Session, Size, Status, Ticket, What};
 
 /// An order with times of its own. The exits of its ticket are not looked at: they are asked for beside it.
@@ -43,9 +43,9 @@ impl Book {
         let class = first.ticket.class;
         let mut opens = false;
         if doom.is_none() {
-            opens = self.check_worth(&first.ticket)?;
+            opens = self.check(&first.ticket)?;
             if class == Class::Oco {
-                rest.iter().try_for_each(|rival| self.check_worth(&rival.ticket).map(drop))?;
+                rest.iter().try_for_each(|rival| self.check(&rival.ticket).map(drop))?;
             }
         }
         let id = self.insert_asked(now, first, opens, None, doom.as_ref());
@@ -60,12 +60,10 @@ impl Book {
             (Class::Oco, [other]) if doom.is_none() => self.make_rivals(id, *other),
             (Class::Simple | Class::Bracket | Class::Oto | Class::Oco, _) => {}
         }
-        let mut status = Status::New;
         if let Some(order) = self.orders.get_mut(&id) {
             order.legs = legs;
-            status = order.status;
         }
-        self.tell(now, id, taken_as(status));
+        self.tell_taken(now, id);
         self.tell_legs(now, id);
         if self.doomed {
             self.end(now, id, Status::Rejected);
@@ -165,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::account::Account;
-    use crate::book::{Exits, Kind, Rules, Side, Tif};
+    use crate::book::{Exits, Kind, Rules, Side, Terms, Tif};
     use crate::feed::Price;
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -191,6 +189,7 @@ mod tests {
             extended_hours: false,
             class,
             exits: Exits::default(),
+            terms: Terms::default(),
         };
         Ask { ticket, from: None, until: None }
     }
@@ -248,6 +247,18 @@ mod tests {
         assert_eq!(status(&book, late), Status::New, "what is over trades no more");
         book.advance(at(20));
         assert_eq!([status(&book, late), status(&book, missed)], [Status::Expired; 2]);
+    }
+
+    #[test]
+    fn an_exit_made_smaller_stays_above_nothing_when_its_entry_shrinks() {
+        let mut book = book();
+        let exit = |qty| ask(Side::Sell, qty, 110, Class::Bracket);
+        let entry = |qty| ask(Side::Buy, qty, 90, Class::Bracket);
+        let id = book.take(at(0), entry(10), vec![exit(10), exit(10)], None).unwrap();
+        let [gain, other] = book.order(id).unwrap().legs.clone().try_into().unwrap();
+        let smaller = book.supersede(at(1), gain, exit(4)).unwrap();
+        book.supersede(at(2), id, entry(3)).unwrap();
+        assert_eq!([smaller, other].map(|leg| book.order(leg).unwrap().leaves()), [Decimal::from(3); 2]);
     }
 
     #[test]

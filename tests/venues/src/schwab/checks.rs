@@ -8,7 +8,7 @@ use super::errors::Error;
 use super::hours;
 use super::wire::{Duration, Instruction, LinkType, OrderRequest, OrderType, Session, Strategy};
 use crate::alpaca::wire::Amount;
-use crate::book::{Ask, Class, Exits, Kind, Refusal, Side, Size, Ticket, Tif, Trail};
+use crate::book::{Ask, Class, Exits, Kind, Refusal, Side, Size, Terms, Ticket, Tif, Trail};
 use crate::world::State;
 
 /// One order that is asked for.
@@ -54,6 +54,7 @@ impl Doubt {
             | Refusal::UnknownOrder
             | Refusal::DuplicateName
             | Refusal::WashTrade { .. }
+            | Refusal::WouldTake
             | Refusal::FractionalShort
             | Refusal::NotOpen(_)
             | Refusal::NotReplaceable(_)
@@ -195,6 +196,7 @@ pub(super) fn member(
         extended_hours: session != Session::Normal,
         class,
         exits: Exits::default(),
+        terms: Terms::default(),
     };
     let basis = request.stop_price_link_basis;
     let words = Words { session, duration, order_type, instruction: leg.instruction, basis, rule: None };

@@ -234,7 +234,7 @@ impl View<'_> {
         let number = |id: u64| 900_000 + i64::try_from(id).unwrap_or_default();
         let mut shown: Vec<Value> = trades
             .map(|trade| {
-                let execution = trade.execution;
+                let execution = &trade.execution;
                 entry(
                     number(execution.id),
                     "FILL",

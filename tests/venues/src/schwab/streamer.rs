@@ -59,7 +59,7 @@ enum Heard {
 
 /// Talks to a client until one side ends it.
 pub(super) async fn talk(manners: Arc<Manners>, world: Arc<World>, socket: Socket) -> Ended {
-    let prices = world.act(|state, _| state.hub.join(None, Channel::Prices));
+    let prices = world.act(|state, _| state.hub.join(None, &[Channel::Prices]));
     let mut stream = Stream {
         manners,
         world,
@@ -278,7 +278,7 @@ impl Stream {
     fn listen(&mut self, login: &Login) {
         self.deafen();
         let world = &self.world;
-        let join = |account: &String| world.act(|state, _| state.hub.join(Some(account), Channel::Orders));
+        let join = |account: &String| world.act(|state, _| state.hub.join(Some(account), &[Channel::Orders]));
         self.orders = login.accounts.iter().map(join).collect();
         self.note("listens");
     }

@@ -314,6 +314,7 @@ async fn one_stream_tells_of_every_account_of_the_login() {
             extended_hours: false,
             class: venues::book::Class::Simple,
             exits: venues::book::Exits::default(),
+            terms: venues::book::Terms::default(),
         };
         venue.world().act(|state, now| state.book.place(now, ticket)).unwrap();
     }

@@ -8,10 +8,9 @@ import base64
 import json
 import os
 import sys
-import threading
+import tempfile
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from datetime import date, datetime, timedelta, timezone
 
@@ -108,7 +107,8 @@ class Dev:
         schwabdev.client.ClientBase._base_api_url = url
         # The one address it does not let itself be told.
         schwabdev.tokens.Tokens._post_oauth_token = self.token
-        database = os.path.expanduser("~/tokens.db")
+        self.folder = tempfile.TemporaryDirectory()
+        database = os.path.join(self.folder.name, "tokens.db")
         self.client = schwabdev.Client(KEY, SECRET, BACK, database, call_on_auth=logged_in(url))
         linked = self.client.linked_accounts().json()
         same(len(linked), 1)
@@ -339,6 +339,7 @@ def with_schwab_py(url, token):
 
 
 def main():
+    os.environ["NO_PROXY"] = "127.0.0.1"
     with open(sys.argv[1], encoding="utf-8") as ready:
         urls = json.load(ready)
     admin = Admin(urls["admin_url"])
