@@ -20,6 +20,8 @@ use crate::config::BrokersConfig;
 
 pub mod accounts;
 pub mod alpaca;
+pub mod binance;
+pub mod board;
 pub mod bucket;
 pub mod credentials;
 pub mod dial;
@@ -28,9 +30,11 @@ pub mod paper;
 pub mod probe;
 #[cfg(test)]
 mod sample;
+pub mod venue;
 
 /// The brokers outside: to add one, add its line.
-pub const VENUES: &[Row] = &[Row { about: &alpaca::ABOUT, open: alpaca::open }];
+pub const VENUES: &[Row] =
+    &[Row { about: &alpaca::ABOUT, open: alpaca::open }, Row { about: &binance::ABOUT, open: binance::open }];
 
 /// One broker outside.
 #[derive(Clone, Copy, Debug)]

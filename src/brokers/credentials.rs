@@ -122,6 +122,13 @@ impl Auth {
         self.kind().parts().iter().copied().zip(self.values())
     }
 
+    /// Returns the part that is no secret, where there is one: by it people know the key or the account.
+    #[must_use]
+    pub(super) fn public(&self) -> String {
+        let shown = self.parts().find(|(name, _)| ["key_id", "account"].contains(name));
+        shown.map_or_else(String::new, |(_, part)| part.to_owned())
+    }
+
     /// Returns what tells two credentials apart without holding them.
     #[must_use]
     pub(super) fn fingerprint(&self) -> [u8; 32] {
@@ -166,8 +173,7 @@ impl BrokerSecret {
     /// Returns the end of the key's name, by which its owner recognises it; empty when it has none that may be shown.
     #[must_use]
     pub fn hint(&self) -> String {
-        let shown = self.auth.parts().find(|(name, _)| ["key_id", "account"].contains(name));
-        let shown = shown.map(|(_, part)| part).filter(|part| part.len() >= 3 * HINT && part.is_ascii());
+        let shown = Some(self.auth.public()).filter(|part| part.len() >= 3 * HINT && part.is_ascii());
         shown.map_or_else(String::new, |part| part.chars().skip(part.len() - HINT).collect())
     }
 

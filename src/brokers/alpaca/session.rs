@@ -16,7 +16,7 @@ use trade_actors::ports::broker::BrokerError;
 use trade_actors::ports::clock::Clock;
 
 use super::refusal::{Head, Verdict, auth_failed, judge};
-use crate::brokers::bucket::{Bucket, Urgency};
+use crate::brokers::bucket::{Allowance, Bucket, Urgency};
 use crate::brokers::credentials::Auth;
 use crate::brokers::http::{Client, Lost, Request, hidden};
 use crate::config::AlpacaConfig;
@@ -78,7 +78,8 @@ impl Session {
         credentials: Auth,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let bucket = || Mutex::new(Bucket::new(config.requests_per_minute, clock.stamp()));
+        let bucket =
+            || Mutex::new(Bucket::new(Allowance::per_minute(config.requests_per_minute), clock.stamp()));
         let (trading, data) = (bucket(), bucket());
         Self { client, hosts, credentials, clock, trading, data }
     }
@@ -185,7 +186,7 @@ impl Session {
     async fn turn(&self, service: Service, urgency: Urgency) -> Result<(), BrokerError> {
         let mut waited = Duration::ZERO;
         loop {
-            let taken = self.bucket(service).take(urgency, self.clock.stamp());
+            let taken = self.bucket(service).take(1, urgency, self.clock.stamp());
             let Err(wait) = taken else { return Ok(()) };
             waited = waited.saturating_add(wait);
             if waited > TURN {

@@ -272,6 +272,12 @@ impl Book {
         Self { rules, ..Self::default() }
     }
 
+    /// Returns how strict the venue is.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// Adds an account, or puts a fresh one in the place of an old.
     pub fn open_account(&mut self, name: &str, account: Account) {
         self.accounts.insert(name.to_owned(), account);

@@ -7,11 +7,13 @@
 //! positions ([`account`]); it is pure. [`world`] puts it behind one lock, with [`instrument`]s, a [`clock`], [`faults`]
 //! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`line`] what
 //! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, [`settings`]
-//! where it has some, [`signed`] requests where it wants them, and a line in the [`table`]: [`alpaca`], [`schwab`].
+//! where it has some, [`signed`] requests where it wants them, and a line in the [`table`]: [`alpaca`],
+//! [`binance`], [`schwab`].
 
 pub mod account;
 pub mod admin;
 pub mod alpaca;
+pub mod binance;
 pub mod book;
 pub mod clock;
 pub mod faults;

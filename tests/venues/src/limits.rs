@@ -83,6 +83,10 @@ struct Caller {
 pub struct Allowance {
     /// Of which pool.
     pub pool: String,
+    /// Whose share of it.
+    pub who: String,
+    /// When it was counted.
+    pub at: DateTime<Utc>,
     /// Which bound.
     pub bound: Bound,
     /// How much is used, this request included.
@@ -148,7 +152,7 @@ impl Limits {
             let own = counters.entry((meter.pool.clone(), meter.who.clone())).or_default();
             own.resize_with(bounds.len(), || Counter { since: now, level: Decimal::ZERO });
             let both = bounds.iter().zip(own);
-            stands.extend(both.map(|(bound, counter)| counter.count(&meter.pool, *bound, meter.weight, now)));
+            stands.extend(both.map(|(bound, counter)| counter.count(meter, *bound, now)));
         }
         stands
     }
@@ -174,7 +178,8 @@ impl Caller {
 }
 
 impl Counter {
-    fn count(&mut self, pool: &str, bound: Bound, weight: u32, now: DateTime<Utc>) -> Allowance {
+    fn count(&mut self, meter: &Meter, bound: Bound, now: DateTime<Utc>) -> Allowance {
+        let weight = meter.weight;
         let (used, limit, room_in, empty_in) = match bound {
             Bound::Window { seconds, most } => {
                 let length = TimeDelta::seconds(seconds.into());
@@ -200,7 +205,9 @@ impl Counter {
         };
         let whole = room_in.num_seconds() + i64::from(room_in.subsec_nanos() > 0);
         Allowance {
-            pool: pool.to_owned(),
+            pool: meter.pool.clone(),
+            who: meter.who.clone(),
+            at: now,
             bound,
             used,
             limit,

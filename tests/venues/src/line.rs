@@ -170,6 +170,19 @@ impl Line {
         self.note("claimed");
     }
 
+    /// Makes one more account's orders heard on it.
+    pub fn claim_also(&mut self, account: &str) {
+        self.world.act(|state, _| state.hub.claim_also(self.inbox.id, account));
+        self.account.get_or_insert_with(|| account.to_owned());
+        self.note("claimed");
+    }
+
+    /// Makes an account's orders heard on it no longer.
+    pub fn disclaim(&mut self, account: &str) {
+        self.world.act(|state, _| state.hub.disclaim(self.inbox.id, account));
+        self.note("disclaimed");
+    }
+
     /// Pings the client this often from now on; one that has not answered a ping in this time is given up.
     pub fn ping(&mut self, every: Duration, within: Duration) {
         self.pings = Some(Pings { every, within, next: Instant::now() + every, sent: 0, waits: None });

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::alpaca::Alpaca;
+use crate::binance;
 use crate::schwab::Schwab;
 use crate::server::{Server, Venue};
 use crate::world::{Options, World};
@@ -24,18 +25,17 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 2] = [
-    Entry {
-        name: "alpaca",
-        options: Options::default,
-        start: |options| Alpaca::start(options).map(|started| started.map(Running::from)).boxed(),
-    },
-    Entry {
-        name: "schwab",
-        options: Schwab::options,
-        start: |options| Schwab::start(options).map(|started| started.map(Running::from)).boxed(),
-    },
+pub const VENUES: [Entry; 3] = [
+    Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
+    Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
+    Entry { name: "schwab", options: Schwab::options, start: |options| started(Schwab::start(options)) },
 ];
+
+fn started<T: Into<Running>>(
+    venue: impl Future<Output = io::Result<T>> + Send + 'static,
+) -> BoxFuture<'static, io::Result<Running>> {
+    venue.map(|venue| venue.map(T::into)).boxed()
+}
 
 /// Returns the venue of a name.
 #[must_use]
