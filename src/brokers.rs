@@ -105,9 +105,7 @@ impl SecretsError {
     #[must_use]
     pub fn told(&self, title: &str, retry_after: Duration) -> BrokerError {
         match self {
-            Self::Store(_) => {
-                BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after }
-            }
+            Self::Store(_) => BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after },
             Self::Sealed(why) => BrokerError::Refused(Refusal {
                 code: RefusalCode::AuthFailed,
                 message: format!(

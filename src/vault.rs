@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 pub use rotation::{Failure, Pass, RotateError};
 pub use seal::SealError;
 
-use crate::brokers::{Secrets, SecretsError};
 use crate::brokers::credentials::BrokerSecret;
+use crate::brokers::{Secrets, SecretsError};
 use crate::keys::{MasterKey, random_nonce};
 use seal::Place;
 
@@ -46,7 +46,9 @@ impl From<CredentialError> for SecretsError {
         match error {
             CredentialError::Store(error) => Self::Store(error),
             CredentialError::Sealed(_, why) => Self::Sealed(why.to_string()),
-            CredentialError::Form(_) => Self::Sealed("they are of a form that this version does not know".to_owned()),
+            CredentialError::Form(_) => {
+                Self::Sealed("they are of a form that this version does not know".to_owned())
+            }
         }
     }
 }

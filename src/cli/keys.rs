@@ -120,7 +120,11 @@ fn report(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let plan = credentials.plan(0, now)?;
-    writeln!(out, "{} row(s) of credentials were sealed anew under version {}", pass.done, plan.newest.number)?;
+    writeln!(
+        out,
+        "{} row(s) of credentials were sealed anew under version {}",
+        pass.done, plan.newest.number
+    )?;
     for failure in &pass.failed {
         let (user, connection, why) = (failure.user, failure.connection, &failure.why);
         writeln!(out, "not those of account {connection} of user {user}, which stay as they are: {why}")?;
@@ -130,7 +134,10 @@ fn report(
     }
     for (version, until) in &plan.kept {
         let day = until.format("%Y-%m-%d");
-        writeln!(out, "version {version} is kept until {day}, for backups made before, and while a row needs it")?;
+        writeln!(
+            out,
+            "version {version} is kept until {day}, for backups made before, and while a row needs it"
+        )?;
     }
     Ok(())
 }

@@ -74,9 +74,8 @@ pub(super) fn make_later(first: &Path, number: u32, now: DateTime<Utc>) -> io::R
 pub(super) fn remove(first: &Path, number: u32) -> io::Result<()> {
     remove_unfinished(first)?;
     if number == FIRST_VERSION {
-        return write_new(&dropped_mark(first), &[]).or_else(|error| {
-            if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
-        });
+        return write_new(&dropped_mark(first), &[])
+            .or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) });
     }
     match fs::remove_file(path_of(first, number)) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

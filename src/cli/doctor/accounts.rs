@@ -64,7 +64,8 @@ fn judged(accounts: &Accounts, credentials: &Credentials) -> Vec<Finding> {
         );
         Some(Finding::new(WHAT, Verdict::Bad, text))
     });
-    let lost = credentials.plan(0, SystemClock::new().now()).ok().and_then(|plan| master_key::lost(&plan.lost));
+    let lost =
+        credentials.plan(0, SystemClock::new().now()).ok().and_then(|plan| master_key::lost(&plan.lost));
     let mut findings: Vec<_> = lost.into_iter().chain(lacking).collect();
     if findings.iter().all(|found| found.verdict == Verdict::Good) {
         let text = format!("those of all {} account(s) are there and open", accounts.len());
