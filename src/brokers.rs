@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use trade_actors::domain::account::PAPER;
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
+use trade_actors::domain::report::{Refusal, RefusalCode};
 use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::market::{Feed, Market};
@@ -87,6 +89,35 @@ pub trait House: Send + Sync + Debug {
     fn probe(&self, secret: BrokerSecret) -> BoxFuture<'_, Result<Probed, BrokerError>>;
 }
 
+/// Why the credentials of a connection cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// The vault failed; it may work again in a moment.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// They are there and do not open; asking again does not help.
+    #[error("they cannot be opened: {0}")]
+    Sealed(String),
+}
+
+impl SecretsError {
+    /// Returns what is told of an account at the broker called `title` that cannot be entered because of it.
+    #[must_use]
+    pub fn told(&self, title: &str, retry_after: Duration) -> BrokerError {
+        match self {
+            Self::Store(_) => BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after },
+            Self::Sealed(why) => BrokerError::Refused(Refusal {
+                code: RefusalCode::AuthFailed,
+                message: format!(
+                    "The credentials of this {title} account cannot be opened: {why}. Nothing was sent. Remove the \
+                     account and connect it again, or have the operator put that key back; `trade-executor doctor` \
+                     says more."
+                ),
+            }),
+        }
+    }
+}
+
 /// The sealed credentials of connections.
 pub trait Secrets: Send + Sync + Debug {
     /// Returns the credentials of a connection at a broker; `None`: there are none.
@@ -98,7 +129,7 @@ pub trait Secrets: Send + Sync + Debug {
         user: UserId,
         connection: ConnectionId,
         broker: &str,
-    ) -> Result<Option<BrokerSecret>, StoreError>;
+    ) -> Result<Option<BrokerSecret>, SecretsError>;
 }
 
 /// A program that keeps no credentials: every account outside asks to be connected.
@@ -106,7 +137,7 @@ pub trait Secrets: Send + Sync + Debug {
 pub struct NoSecrets;
 
 impl Secrets for NoSecrets {
-    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, StoreError> {
+    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, SecretsError> {
         Ok(None)
     }
 }

@@ -33,6 +33,11 @@ pub enum Event {
     },
     /// The engine went down in good order.
     EngineStopped,
+    /// The master key has a new version; credentials are sealed under it from now on.
+    MasterKeyRotated {
+        /// Its number.
+        version: u32,
+    },
 
     /// A person was added.
     UserCreated {

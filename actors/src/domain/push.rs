@@ -277,6 +277,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         })],
         Event::EngineStarted { .. }
         | Event::EngineStopped
+        | Event::MasterKeyRotated { .. }
         | Event::UserCreated { .. }
         | Event::ConnectionAdded { .. }
         | Event::LimitsChanged { .. }

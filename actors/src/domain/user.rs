@@ -412,6 +412,7 @@ impl UserState {
             Event::BalanceSeen { connection, balance } => self.told(*connection, balance, at),
             Event::EngineStarted { .. }
             | Event::EngineStopped
+            | Event::MasterKeyRotated { .. }
             | Event::UserCreated { .. }
             | Event::SourceCreated { .. }
             | Event::SourceRotated { .. }

@@ -236,6 +236,7 @@ impl Projection {
             | Event::PaperMoved { connection, .. } => self.fold_paper(*connection, committed)?,
             Event::EngineStarted { .. }
             | Event::EngineStopped
+            | Event::MasterKeyRotated { .. }
             | Event::UserCreated { .. }
             | Event::UserSuspended { .. }
             | Event::UserResumed

@@ -9,6 +9,7 @@ impl Event {
         match self {
             Self::EngineStarted { .. } => "ENGINE_STARTED",
             Self::EngineStopped => "ENGINE_STOPPED",
+            Self::MasterKeyRotated { .. } => "MASTER_KEY_ROTATED",
             Self::UserCreated { .. } => "USER_CREATED",
             Self::UserSuspended { .. } => "USER_SUSPENDED",
             Self::UserResumed => "USER_RESUMED",
@@ -76,6 +77,7 @@ impl Event {
     pub fn resource(&self) -> (&'static str, Option<String>) {
         match self {
             Self::EngineStarted { .. } | Self::EngineStopped => ("Engine", None),
+            Self::MasterKeyRotated { version } => ("MasterKey", Some(version.to_string())),
             Self::UserCreated { .. } | Self::UserSuspended { .. } | Self::UserResumed => ("User", None),
             Self::ConnectionAdded { connection } => ("BrokerConnection", Some(connection.id.to_string())),
             Self::ConnectionRemoved { connection }
@@ -141,6 +143,7 @@ impl Event {
             },
             Self::EngineStarted { .. }
             | Self::EngineStopped
+            | Self::MasterKeyRotated { .. }
             | Self::UserCreated { .. }
             | Self::UserResumed
             | Self::ConnectionAdded { .. }
