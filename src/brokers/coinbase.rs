@@ -220,7 +220,7 @@ impl Venue for Coinbase {
             let call = Call::get("/api/v3/brokerage/key_permissions").costing(&[(PRIVATE, 1)]);
             let may: wire::Permissions = way.get(call).await?;
             if may.can_transfer {
-                let said = "this key may transfer; make one that may only view and trade";
+                let said = "this key may transfer, and so withdraw; make one that may only view and trade";
                 return Err(Self::refused(RefusalCode::OrderRejected, said));
             }
             if !may.can_view || !may.can_trade {

@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use trade_actors::domain::report::ReportedState;
 
 use super::{map, wire};
 use crate::brokers::venue::{Ear, Heard, Tick};
@@ -65,13 +66,14 @@ pub(super) fn heard(ear: &mut Ear, frame: &str, now: DateTime<Utc>) -> Vec<Heard
 fn news(ear: &mut Ear, order: &wire::Order, at: DateTime<Utc>) -> Option<Heard> {
     let name = format!("order {}", order.order_id);
     let before = ear.known.get(&name).and_then(|before| serde_json::from_value(before.clone()).ok());
-    let report = map::news(order, &before.unwrap_or_default(), at)?;
-    if matches!(report.state, trade_actors::domain::report::ReportedState::Open) {
-        if let Ok(told) = serde_json::to_value(map::totals(order)) {
-            ear.known.insert(name, told);
-        }
-    } else {
+    let before: wire::Before = before.unwrap_or_default();
+    let report = map::news(order, &before, at)?;
+    if report.state != ReportedState::Open {
         ear.known.remove(&name);
+    } else if order.filled.0 >= before.filled
+        && let Ok(told) = serde_json::to_value(map::totals(order))
+    {
+        ear.known.insert(name, told);
     }
     Some(Heard::Report(Box::new(report)))
 }

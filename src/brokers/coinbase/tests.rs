@@ -433,7 +433,9 @@ fn the_stream_tells_totals_and_each_growth_of_them_is_one_execution() {
     let first = report(hear(&frame(3, "update", &totals("OPEN", "0.004", "240", "1.44"))));
     let again = report(hear(&frame(4, "update", &totals("OPEN", "0.004", "240", "1.44"))));
     assert!(again.fills.is_empty());
-    let last = report(hear(&frame(5, "update", &totals("FILLED", "0.01", "600.06", "3.6"))));
+    let late = report(hear(&frame(5, "update", &totals("OPEN", "0", "0", "0"))));
+    assert!(late.fills.is_empty(), "what comes late takes nothing back");
+    let last = report(hear(&frame(6, "update", &totals("FILLED", "0.01", "600.06", "3.6"))));
     assert_eq!((first.fills[0].execution.as_str(), first.fills[0].fee.get()), ("total-0.004", dec("1.44")));
     let fill = &last.fills[0];
     assert_eq!(
@@ -443,8 +445,8 @@ fn the_stream_tells_totals_and_each_growth_of_them_is_one_execution() {
     assert_eq!((last.state, last.done.unwrap().quantity.get()), (ReportedState::Filled, dec("0.01")));
     let mut others = totals("OPEN", "0", "0", "0");
     others[0]["client_order_id"] = json!("web_1");
-    assert_eq!(hear(&frame(6, "update", &others)), [], "somebody else's order");
-    assert_eq!(hear(&frame(7, "update", &json!([{"order_id": 1}]))), [Heard::Gap]);
+    assert_eq!(hear(&frame(7, "update", &others)), [], "somebody else's order");
+    assert_eq!(hear(&frame(8, "update", &json!([{"order_id": 1}]))), [Heard::Gap]);
 }
 
 #[test]

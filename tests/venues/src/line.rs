@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::http::Request;
 use crate::journal::Note;
 use crate::server::{Ended, Socket};
-use crate::streams::{Channel, Inbox, Push};
+use crate::streams::{Channel, Delivery, Inbox, Push};
 use crate::world::World;
 
 /// How messages are written.
@@ -146,6 +146,8 @@ pub struct Line {
     name: String,
     account: Option<String>,
     pings: Option<Pings>,
+    /// What is to be told next, and not before its time.
+    coming: Option<Delivery>,
 }
 
 impl Line {
@@ -158,8 +160,16 @@ impl Line {
         channels: &[Channel],
     ) -> Self {
         let inbox = world.act(|state, _| state.hub.join(None, channels));
-        let line =
-            Self { world, socket, codec, inbox, name: request.path.clone(), account: None, pings: None };
+        let line = Self {
+            world,
+            socket,
+            codec,
+            inbox,
+            name: request.path.clone(),
+            account: None,
+            pings: None,
+            coming: None,
+        };
         line.note("opened");
         line
     }
@@ -196,16 +206,12 @@ impl Line {
         }
     }
 
-    /// Waits for what is heard next.
+    /// Waits for what is heard next. Given up and waited for again, nothing is lost.
     pub async fn hear(&mut self) -> Heard {
         loop {
             let next_ping = self.pings.map(|pings| pings.next);
-            let is_time = async {
-                match next_ping {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = self.coming.as_ref().map(|delivery| delivery.due);
+            let (is_time, is_due) = (at(next_ping), at(due));
             tokio::select! {
                 biased;
                 () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
@@ -222,14 +228,15 @@ impl Line {
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return Heard::Over(Ended::Closed),
                 },
-                delivery = self.inbox.messages.recv() => {
-                    let Some(delivery) = delivery else { return Heard::Over(Ended::Closed) };
-                    tokio::select! {
-                        biased;
-                        () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
-                        () = sleep_until(delivery.due) => return Heard::Push(delivery.push),
+                () = is_due => {
+                    if let Some(delivery) = self.coming.take() {
+                        return Heard::Push(delivery.push);
                     }
                 }
+                delivery = self.inbox.messages.recv(), if due.is_none() => match delivery {
+                    Some(delivery) => self.coming = Some(delivery),
+                    None => return Heard::Over(Ended::Closed),
+                },
             }
         }
     }
@@ -271,6 +278,12 @@ impl Line {
         ended
     }
 
+    /// Returns whose it was said to be first, if anybody's.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.account.as_deref()
+    }
+
     /// Returns the venue.
     #[must_use]
     pub fn world(&self) -> &Arc<World> {
@@ -280,6 +293,14 @@ impl Line {
     fn note(&self, event: &str) {
         let note = Note::Stream { stream: self.name.clone(), event: event.to_owned() };
         self.world.act(|state, now| state.journal.note(now, self.account.as_deref(), note));
+    }
+}
+
+/// Waits for a time; for ever if there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
