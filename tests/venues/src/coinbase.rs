@@ -14,6 +14,8 @@ pub mod errors;
 mod market;
 mod orders;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod token;
 mod wire;
 
