@@ -32,7 +32,7 @@ def refused(call, kind, words):
 def client(make, urls, key):
     """Returns a client of ccxt that talks to the venue instead of the real one."""
     name, secret = key
-    exchange = make({"apiKey": name, "secret": secret, "enableRateLimit": False})
+    exchange = make({"apiKey": name, "secret": secret, "enableRateLimit": True})
     exchange.urls["api"]["rest"] = urls["url"]
     exchange.urls["api"]["ws"] = urls["stream_url"]
     exchange.options["fetchBalance"] = "v3PrivateGetBrokerageAccounts"
