@@ -25,6 +25,7 @@ pub mod alpaca;
 pub mod binance;
 pub mod board;
 pub mod bucket;
+pub mod coinbase;
 pub mod credentials;
 pub mod dial;
 pub mod http;
@@ -35,8 +36,11 @@ mod sample;
 pub mod venue;
 
 /// The brokers outside: to add one, add its line.
-pub const VENUES: &[Row] =
-    &[Row { about: &alpaca::ABOUT, open: alpaca::open }, Row { about: &binance::ABOUT, open: binance::open }];
+pub const VENUES: &[Row] = &[
+    Row { about: &alpaca::ABOUT, open: alpaca::open },
+    Row { about: &binance::ABOUT, open: binance::open },
+    Row { about: &coinbase::ABOUT, open: coinbase::open },
+];
 
 /// One broker outside.
 #[derive(Clone, Copy, Debug)]

@@ -6,5 +6,6 @@
 
 mod alpaca;
 mod binance;
+mod coinbase;
 mod python;
 mod schwab;
