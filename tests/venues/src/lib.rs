@@ -7,7 +7,7 @@
 //! positions ([`account`]); it is pure. [`world`] puts it behind one lock, with [`instrument`]s, a [`clock`], [`faults`]
 //! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`line`] what
 //! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, with [`signed`] where it wants signatures, and a
-//! line in the [`table`]: [`alpaca`], [`binance`].
+//! line in the [`table`]: [`alpaca`], [`binance`], [`gemini`].
 
 pub mod account;
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod clock;
 pub mod faults;
 pub mod feed;
 pub mod flaky;
+pub mod gemini;
 pub mod http;
 pub mod instrument;
 pub mod journal;

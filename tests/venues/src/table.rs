@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::alpaca::Alpaca;
 use crate::binance;
+use crate::gemini;
 use crate::server::{Server, Venue};
 use crate::world::{Options, World};
 
@@ -24,9 +25,10 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 2] = [
+pub const VENUES: [Entry; 3] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
+    Entry { name: "gemini", options: gemini::options, start: |options| started(gemini::start(options)) },
 ];
 
 fn started<T: Into<Running>>(
