@@ -132,15 +132,11 @@ impl Gemini {
         })
     }
 
-    /// Asks for the prices of one symbol; `None`: it is not traded, or nobody buys or sells.
+    /// Asks for the prices of one symbol; `None`: nobody buys or sells.
     async fn ticker(&self, way: &Way, symbol: Symbol, urgency: Urgency) -> Result<Option<Quote>, Verdict> {
-        let Some(name) = map::theirs(symbol, &self.settlement) else { return Ok(None) };
-        let call = asking(format!("/v1/pubticker/{name}")).as_pressing_as(urgency);
-        match way.get::<wire::Ticker>(call).await {
-            Ok(told) => Ok(quote(symbol, told.bid.0, told.ask.0, Some(told.last.0), way.now())),
-            Err(Verdict::Refused(refusal)) if refusal.code == RefusalCode::InvalidSymbol => Ok(None),
-            Err(verdict) => Err(verdict),
-        }
+        let path = format!("/v1/pubticker/{}", self.theirs(symbol)?);
+        let told: wire::Ticker = way.get(asking(path).as_pressing_as(urgency)).await?;
+        Ok(quote(symbol, told.bid.0, told.ask.0, Some(told.last.0), way.now()))
     }
 
     /// Returns the price that a market order is sent with: the best one, and a little worse.
@@ -252,7 +248,7 @@ impl Venue for Gemini {
                 Err(verdict) => return Err(verdict),
             };
             if may.is_fund_manager {
-                return refused("this key may manage funds; make one that is Trader, and nothing else");
+                return refused("this key may withdraw; make one that is Trader, and not Fund Manager");
             }
             if !may.is_trader {
                 return refused("this key may not trade; make one that is Trader, and nothing else");
@@ -347,7 +343,11 @@ impl Venue for Gemini {
         Box::pin(async move {
             let mut quotes = Vec::new();
             for symbol in symbols {
-                quotes.extend(self.ticker(way, *symbol, Urgency::Normal).await?);
+                match self.ticker(way, *symbol, Urgency::Normal).await {
+                    Ok(found) => quotes.extend(found),
+                    Err(Verdict::Refused(refusal)) if refusal.code == RefusalCode::InvalidSymbol => {}
+                    Err(verdict) => return Err(verdict),
+                }
             }
             Ok(quotes)
         })

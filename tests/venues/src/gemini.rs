@@ -1,7 +1,7 @@
 //! Gemini: the REST API v1 and the new WebSocket, on one port.
 //!
 //! A symbol of the book is `BTC/USD`; Gemini writes `btcusd`. Accounts are spot accounts, and fees are taken of their
-//! cash. A key counts its requests, or, if its rights say so, carries the time; only that kind opens the WebSocket. Not
+//! cash. The requests of a key carry the time, or, if its rights say so, a number; only the first kind opens the WebSocket. Not
 //! simulated are master keys, orders at the market, which not every symbol has, orders that only wait, heartbeats, orders
 //! over the WebSocket and the older WebSocket.
 

@@ -37,13 +37,13 @@ pub struct KeyRights {
     pub withdraw: bool,
     /// It is good from some addresses only.
     pub bound_to_ip: bool,
-    /// Its requests carry the time instead of a number that grows.
-    pub by_time: bool,
+    /// Its requests carry a number that grows, where others carry the time.
+    pub counts: bool,
 }
 
 impl Default for KeyRights {
     fn default() -> Self {
-        Self { read: true, trade: true, withdraw: false, bound_to_ip: false, by_time: false }
+        Self { read: true, trade: true, withdraw: false, bound_to_ip: false, counts: false }
     }
 }
 
@@ -275,6 +275,12 @@ impl Directory {
     #[must_use]
     pub fn token(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(|(credentials, _)| credentials.token.as_deref())
+    }
+
+    /// Returns whether there is an account of this name that is not shut out.
+    #[must_use]
+    pub fn lets_in(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|(credentials, _)| !credentials.revoked)
     }
 
     /// Returns whether there is an account of this name.

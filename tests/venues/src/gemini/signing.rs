@@ -44,7 +44,7 @@ impl Nonces {
 
 fn carries_time(state: &State, key: &str) -> bool {
     let owner = state.directory.owner_of_key(key);
-    owner.and_then(|owner| state.directory.standing(owner)).is_some_and(|standing| standing.key.by_time)
+    owner.and_then(|owner| state.directory.standing(owner)).is_some_and(|standing| !standing.key.counts)
 }
 
 fn check_time(now: DateTime<Utc>, nonce: i64) -> Result<(), Error> {
