@@ -6,5 +6,6 @@
 
 mod alpaca;
 mod binance;
+mod gemini;
 mod python;
 mod schwab;
