@@ -28,6 +28,7 @@ pub mod bucket;
 pub mod coinbase;
 pub mod credentials;
 pub mod dial;
+pub mod gemini;
 pub mod http;
 pub mod paper;
 pub mod probe;
@@ -40,6 +41,7 @@ pub const VENUES: &[Row] = &[
     Row { about: &alpaca::ABOUT, open: alpaca::open },
     Row { about: &binance::ABOUT, open: binance::open },
     Row { about: &coinbase::ABOUT, open: coinbase::open },
+    Row { about: &gemini::ABOUT, open: gemini::open },
 ];
 
 /// One broker outside.

@@ -3,4 +3,5 @@
 mod binance;
 mod coinbase;
 mod desk;
+mod gemini;
 mod twelve;

@@ -54,7 +54,7 @@ impl VenueMarket {
     pub(super) fn new(means: Means, hosts: Hosts) -> Arc<Self> {
         let facts = means.venue.facts();
         Arc::new(Self {
-            board: Arc::default(),
+            board: Arc::clone(&means.board),
             clock: Arc::clone(&means.clock),
             facts,
             anybodys: facts.is_open.then(|| Arc::new(Way::new(means, hosts, None))),

@@ -7,5 +7,6 @@
 mod alpaca;
 mod binance;
 mod coinbase;
+mod gemini;
 mod python;
 mod schwab;
