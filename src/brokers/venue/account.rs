@@ -173,7 +173,9 @@ impl Account {
                 return Err(Verdict::Lost(why.to_owned()));
             }
             Some(report) => self.note(report),
-            None => {}
+            None => {
+                lock(&self.working).remove(&order.ticket.id);
+            }
         }
         Ok(found)
     }

@@ -138,10 +138,10 @@ impl VenueMarket {
         }
     }
 
-    /// Returns the prices of symbols, asked for where they are not known or old.
+    /// Returns the prices of symbols, asked for where they are not known or old. What is not traded here has none.
     ///
     /// # Errors
-    /// When one is missing and cannot be had.
+    /// When one is missing and cannot be had: an account must not seem to have lost what only has no price now.
     pub(super) async fn prices(
         &self,
         way: &Way,
@@ -162,6 +162,13 @@ impl VenueMarket {
                 prices.insert(quote.symbol, quote.price);
                 self.board.answered(quote, false);
             }
+        }
+        for symbol in unknown {
+            // Better the last price there was than none.
+            let known =
+                prices.get(&symbol).copied().or_else(|| self.board.quote(symbol).map(|quote| quote.price));
+            let price = known.ok_or_else(|| Verdict::Lost(format!("it tells no price of {symbol}")))?;
+            prices.insert(symbol, price);
         }
         Ok(prices)
     }

@@ -13,9 +13,8 @@ use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Origin, Side, Trail};
 use trade_actors::ports::broker::{Broker, BrokerError, Placed, Told};
 use trade_actors::ports::clock::SystemClock;
-use trade_actors::ports::store::StoreError;
 use trade_executor::brokers::credentials::{Auth, BrokerSecret};
-use trade_executor::brokers::{Ground, House, Secrets, VENUES};
+use trade_executor::brokers::{Ground, House, Secrets, SecretsError, VENUES};
 use trade_executor::config::BrokersConfig;
 use uuid::Uuid;
 use venues::account::{AccountChange, AccountKind, AccountSpec, KeyRights};
@@ -51,7 +50,7 @@ pub(super) struct Place {
 struct Drawer(Mutex<BrokerSecret>);
 
 impl Secrets for Drawer {
-    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, StoreError> {
+    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, SecretsError> {
         Ok(Some(self.0.lock().unwrap().clone()))
     }
 }
