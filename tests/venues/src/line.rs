@@ -116,6 +116,7 @@ impl Serialize for Bytes<'_> {
 struct Pings {
     every: Duration,
     within: Duration,
+    /// When to ping next, or when to give up.
     next: Instant,
     sent: u64,
     /// Since when a ping waits for its pong.
@@ -233,30 +234,26 @@ impl Line {
         }
     }
 
-    /// Sends the next ping, unless the last one has waited too long.
+    /// Sends the next ping, unless the last one is still waiting: then it has waited too long.
     async fn still_there(&mut self) -> bool {
         let Some(pings) = &mut self.pings else { return true };
-        let now = Instant::now();
-        if pings.waits.is_some_and(|since| now - since >= pings.within) {
+        if pings.waits.is_some() {
             return false;
         }
-        pings.next = now + pings.every;
-        if pings.waits.is_none() {
-            pings.sent += 1;
-            pings.waits = Some(now);
-            // A client that does not answer is not waited for longer than it may take.
-            pings.next = now + pings.every.min(pings.within);
-            let payload = pings.sent.to_string().into_bytes();
-            return self.socket.send(Message::Ping(payload.into())).await.is_ok();
-        }
-        true
+        let now = Instant::now();
+        pings.sent += 1;
+        pings.waits = Some(now);
+        pings.next = now + pings.within;
+        let payload = pings.sent.to_string().into_bytes();
+        self.socket.send(Message::Ping(payload.into())).await.is_ok()
     }
 
     fn answered(&mut self, payload: &[u8]) {
-        if let Some(pings) = self.pings.as_mut().filter(|pings| payload == pings.sent.to_string().as_bytes())
+        let Some(pings) = &mut self.pings else { return };
+        if payload == pings.sent.to_string().as_bytes()
+            && let Some(sent_at) = pings.waits.take()
         {
-            pings.waits = None;
-            pings.next = pings.next.max(Instant::now() + pings.every);
+            pings.next = sent_at + pings.every;
         }
     }
 
