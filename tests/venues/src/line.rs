@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::http::Request;
 use crate::journal::Note;
 use crate::server::{Ended, Socket};
-use crate::streams::{Channel, Inbox, Push};
+use crate::streams::{Channel, Delivery, Inbox, Push};
 use crate::world::World;
 
 /// How messages are written.
@@ -123,6 +123,14 @@ struct Pings {
     waits: Option<Instant>,
 }
 
+/// What is said again and again, so that the client knows that somebody is there.
+#[derive(Clone, Debug)]
+struct Beats {
+    every: Duration,
+    next: Instant,
+    what: Value,
+}
+
 /// What is heard on a stream.
 #[derive(Debug)]
 pub enum Heard {
@@ -146,6 +154,9 @@ pub struct Line {
     name: String,
     account: Option<String>,
     pings: Option<Pings>,
+    beats: Option<Beats>,
+    /// What is not to be told yet.
+    late: Option<Delivery>,
 }
 
 impl Line {
@@ -158,8 +169,9 @@ impl Line {
         channels: &[Channel],
     ) -> Self {
         let inbox = world.act(|state, _| state.hub.join(None, channels));
-        let line =
-            Self { world, socket, codec, inbox, name: request.path.clone(), account: None, pings: None };
+        let name = request.path.clone();
+        let (account, pings, beats, late) = (None, None, None, None);
+        let line = Self { world, socket, codec, inbox, name, account, pings, beats, late };
         line.note("opened");
         line
     }
@@ -189,6 +201,11 @@ impl Line {
         self.pings = Some(Pings { every, within, next: Instant::now() + every, sent: 0, waits: None });
     }
 
+    /// Says this from now on, this often, whatever else is said.
+    pub fn beat(&mut self, every: Duration, what: Value) {
+        self.beats.get_or_insert_with(|| Beats { every, next: Instant::now() + every, what });
+    }
+
     /// Sends a message. What cannot be sent is noticed when next something is to be heard.
     pub async fn say(&mut self, value: &Value) {
         if self.socket.send(self.codec.write(value)).await.is_err() {
@@ -196,16 +213,12 @@ impl Line {
         }
     }
 
-    /// Waits for what is heard next.
+    /// Waits for what is heard next. Nothing is lost where it is not waited for any longer.
     pub async fn hear(&mut self) -> Heard {
         loop {
-            let next_ping = self.pings.map(|pings| pings.next);
-            let is_time = async {
-                match next_ping {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let is_time = at(self.pings.map(|pings| pings.next));
+            let is_beat = at(self.beats.as_ref().map(|beats| beats.next));
+            let is_due = at(self.late.as_ref().map(|late| late.due));
             tokio::select! {
                 biased;
                 () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
@@ -214,6 +227,7 @@ impl Line {
                         return Heard::Over(Ended::Closed);
                     }
                 }
+                () = is_beat => self.say_beat().await,
                 message = self.socket.next() => match message {
                     Some(Ok(Message::Pong(payload))) => self.answered(&payload),
                     Some(Ok(message)) if message.is_text() || message.is_binary() => {
@@ -222,16 +236,24 @@ impl Line {
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return Heard::Over(Ended::Closed),
                 },
-                delivery = self.inbox.messages.recv() => {
-                    let Some(delivery) = delivery else { return Heard::Over(Ended::Closed) };
-                    tokio::select! {
-                        biased;
-                        () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
-                        () = sleep_until(delivery.due) => return Heard::Push(delivery.push),
+                () = is_due => {
+                    if let Some(delivery) = self.late.take() {
+                        return Heard::Push(delivery.push);
                     }
                 }
+                delivery = self.inbox.messages.recv(), if self.late.is_none() => match delivery {
+                    Some(delivery) => self.late = Some(delivery),
+                    None => return Heard::Over(Ended::Closed),
+                },
             }
         }
+    }
+
+    async fn say_beat(&mut self) {
+        let Some(beats) = &mut self.beats else { return };
+        beats.next = Instant::now() + beats.every;
+        let what = beats.what.clone();
+        self.say(&what).await;
     }
 
     /// Sends the next ping, unless the last one is still waiting: then it has waited too long.
@@ -280,6 +302,14 @@ impl Line {
     fn note(&self, event: &str) {
         let note = Note::Stream { stream: self.name.clone(), event: event.to_owned() };
         self.world.act(|state, now| state.journal.note(now, self.account.as_deref(), note));
+    }
+}
+
+/// Waits until a time; for ever if there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

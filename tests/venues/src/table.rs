@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::alpaca::Alpaca;
 use crate::binance;
+use crate::kraken;
 use crate::schwab::Schwab;
 use crate::server::{Server, Venue};
 use crate::world::{Options, World};
@@ -25,9 +26,10 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 3] = [
+pub const VENUES: [Entry; 4] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
+    Entry { name: "kraken", options: kraken::options, start: |options| started(kraken::start(options)) },
     Entry { name: "schwab", options: Schwab::options, start: |options| started(Schwab::start(options)) },
 ];
 
