@@ -262,8 +262,13 @@ impl Venue for Kraken {
                 let said = format!("{} does not trade against {}", ticket.symbol, self.settlement);
                 refused(RefusalCode::InvalidSymbol, &said)
             })?;
-            let added: wire::Added = ask(way, map::new_order(ticket, &pair.name)?).await?;
-            let Some(txid) = added.txid.into_iter().next() else {
+            let added: Result<wire::Added, _> = ask(way, map::new_order(ticket, &pair.name)?).await;
+            if matches!(&added, Err(Verdict::Lost(why)) if why.starts_with(errors::TOO_LATE))
+                && let Err(verdict) = Box::pin(way.follow_time()).await
+            {
+                tracing::debug!(?verdict, "the venue's time is not known");
+            }
+            let Some(txid) = added?.txid.into_iter().next() else {
                 return Err(Verdict::Lost("it answered without an order".to_owned()));
             };
             Ok(OrderReport {

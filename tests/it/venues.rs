@@ -2,4 +2,5 @@
 
 mod binance;
 mod desk;
+mod kraken;
 mod twelve;

@@ -19,6 +19,9 @@ const LOCKED: Duration = Duration::from_secs(900);
 /// What Kraken says to an account that it has locked out.
 const LOCKED_OUT: &str = "EGeneral:Temporary lockout";
 
+/// What Kraken says of an order whose deadline is over. Either it was long under way, or the clocks differ.
+pub(super) const TOO_LATE: &str = "EService:Deadline elapsed";
+
 /// What Kraken says, by how it begins, and the code that is ours. The first that fits counts.
 const REFUSALS: &[(&str, Code)] = &[
     ("EAPI:Invalid key", Code::AuthFailed),
