@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
+use trade_actors::domain::order::Mode;
 use venues::account::{AccountKind, AccountSpec};
 use venues::book::{Kind, Order, Side};
 use venues::feed;
@@ -118,6 +119,12 @@ impl Person {
         let made = api.post("/api/v1/brokers", &keys).await.expect(201);
         let path = format!("/api/v1/brokers/{}/default", made["id"].as_str().unwrap());
         api.post(&path, &json!({})).await.expect(200);
+        if place.mode == Mode::Live {
+            let path = format!("/api/v1/brokers/{}/live", made["id"].as_str().unwrap());
+            let words = json!({"on": true, "confirm": "trade real money"});
+            let switched = api.request(reqwest::Method::PUT, &path).json(&words);
+            crate::support::api::send(switched).await.unwrap().expect(200);
+        }
         wait_for("the session at the venue", || async {
             let all = api.all("/api/v1/brokers").await;
             all.into_iter().find(|known| known["id"] == made["id"] && known["connected"] == true)
