@@ -155,8 +155,8 @@ pub struct Line {
     account: Option<String>,
     pings: Option<Pings>,
     beats: Option<Beats>,
-    /// What is not to be told yet.
-    late: Option<Delivery>,
+    /// What is to be told next, and not before its time.
+    coming: Option<Delivery>,
 }
 
 impl Line {
@@ -170,8 +170,8 @@ impl Line {
     ) -> Self {
         let inbox = world.act(|state, _| state.hub.join(None, channels));
         let name = request.path.clone();
-        let (account, pings, beats, late) = (None, None, None, None);
-        let line = Self { world, socket, codec, inbox, name, account, pings, beats, late };
+        let (account, pings, beats, coming) = (None, None, None, None);
+        let line = Self { world, socket, codec, inbox, name, account, pings, beats, coming };
         line.note("opened");
         line
     }
@@ -213,12 +213,13 @@ impl Line {
         }
     }
 
-    /// Waits for what is heard next. Nothing is lost where it is not waited for any longer.
+    /// Waits for what is heard next. Given up and waited for again, nothing is lost.
     pub async fn hear(&mut self) -> Heard {
         loop {
-            let is_time = at(self.pings.map(|pings| pings.next));
-            let is_beat = at(self.beats.as_ref().map(|beats| beats.next));
-            let is_due = at(self.late.as_ref().map(|late| late.due));
+            let next_ping = self.pings.map(|pings| pings.next);
+            let next_beat = self.beats.as_ref().map(|beats| beats.next);
+            let due = self.coming.as_ref().map(|delivery| delivery.due);
+            let (is_time, is_beat, is_due) = (at(next_ping), at(next_beat), at(due));
             tokio::select! {
                 biased;
                 () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
@@ -237,12 +238,12 @@ impl Line {
                     Some(Err(_)) | None => return Heard::Over(Ended::Closed),
                 },
                 () = is_due => {
-                    if let Some(delivery) = self.late.take() {
+                    if let Some(delivery) = self.coming.take() {
                         return Heard::Push(delivery.push);
                     }
                 }
-                delivery = self.inbox.messages.recv(), if self.late.is_none() => match delivery {
-                    Some(delivery) => self.late = Some(delivery),
+                delivery = self.inbox.messages.recv(), if due.is_none() => match delivery {
+                    Some(delivery) => self.coming = Some(delivery),
                     None => return Heard::Over(Ended::Closed),
                 },
             }
@@ -305,7 +306,7 @@ impl Line {
     }
 }
 
-/// Waits until a time; for ever if there is none.
+/// Waits for a time; for ever if there is none.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
