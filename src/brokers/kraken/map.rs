@@ -83,14 +83,15 @@ pub(super) fn offset(trail: Trail) -> Option<String> {
 }
 
 /// Returns what to add to the count of orders for a cancel: the younger the order, the more.
+///
+/// It is half of what Kraken adds. The count stays below half of what Kraken allows, and what leaves must not wait for
+/// that: cancels may use the other half, too.
 pub(super) fn cancel_cost(age_s: i64) -> u32 {
     match age_s {
-        ..5 => 8,
-        5..10 => 6,
-        10..15 => 5,
-        15..45 => 4,
-        45..90 => 2,
-        90.. => 1,
+        ..5 => 4,
+        5..15 => 3,
+        15..45 => 2,
+        45.. => 1,
     }
 }
 

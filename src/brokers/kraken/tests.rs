@@ -168,7 +168,7 @@ fn what_kraken_has_not_is_refused_by_name_and_not_held() {
 #[test]
 fn a_young_order_is_dear_to_cancel() {
     let costs = [-3, 0, 5, 10, 15, 45, 90, 400].map(map::cancel_cost);
-    assert_eq!(costs, [8, 8, 6, 5, 4, 2, 1, 1]);
+    assert_eq!(costs, [4, 4, 3, 3, 2, 1, 1, 1], "half of 8, 6, 5, 4, 2 and 1, and no less than one");
 }
 
 const SHOWN: &str = r#"{"refid":null,"userref":null,"cl_ord_id":"ID","status":"open","opentm":1767225600.1234,"starttm":0,

@@ -91,7 +91,9 @@ async fn parts_of_an_order_count_once() {
     let looked_up = desk.filled(&ticket).await;
     let ended = desk.reported(&ticket, &ReportedState::Filled).await;
     assert_eq!(ended.done.unwrap().quantity.get(), dec("0.03"));
-    let mut told = desk.fills_told(&ticket);
+    let reports = desk.reports(&ticket);
+    let mut told: Vec<_> =
+        reports.iter().flat_map(|report| &report.fills).map(|fill| fill.execution.clone()).collect();
     told.sort();
     let mut found: Vec<_> = looked_up.fills.iter().map(|fill| fill.execution.clone()).collect();
     found.sort();

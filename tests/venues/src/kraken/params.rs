@@ -75,11 +75,11 @@ impl Params {
         }
     }
 
-    /// Returns whether something is wanted.
+    /// Returns whether something is wanted: as the languages of clients write it.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Error> {
         match self.raw(name) {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
+            None | Some("false" | "False") => Ok(false),
+            Some("true" | "True") => Ok(true),
             Some(_) => Err(Error::argument(name)),
         }
     }

@@ -6,5 +6,6 @@
 
 mod alpaca;
 mod binance;
+mod kraken;
 mod python;
 mod schwab;
