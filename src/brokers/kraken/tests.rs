@@ -244,9 +244,10 @@ impl Stream {
     fn news(&mut self, sequence: u64, data: &str) -> Vec<OrderReport> {
         let frame =
             format!(r#"{{"channel":"executions","type":"update","data":[{data}],"sequence":{sequence}}}"#);
-        let report = |heard| match heard {
-            Heard::Report(report) => *report,
-            other => panic!("{other:?}"),
+        let report = |heard: Heard| {
+            let shown = format!("{heard:?}");
+            let Heard::Report(report) = heard else { panic!("{shown}") };
+            *report
         };
         self.hear(&frame).into_iter().map(report).collect()
     }
