@@ -30,6 +30,7 @@ pub mod credentials;
 pub mod dial;
 pub mod gemini;
 pub mod http;
+pub mod kraken;
 pub mod paper;
 pub mod probe;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub const VENUES: &[Row] = &[
     Row { about: &binance::ABOUT, open: binance::open },
     Row { about: &coinbase::ABOUT, open: coinbase::open },
     Row { about: &gemini::ABOUT, open: gemini::open },
+    Row { about: &kraken::ABOUT, open: kraken::open },
 ];
 
 /// One broker outside.

@@ -227,6 +227,11 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// When it is no success.
     fn judge(&self, call: &Call, reply: &Reply) -> Result<(), Verdict>;
 
+    /// Returns how long an account is to be left alone after a reply, whatever it asks; `None`: it is not locked out.
+    fn locked_out(&self, _: &Reply) -> Option<Duration> {
+        None
+    }
+
     /// Asks for the venue's time; `None`: it tells none.
     fn time<'a>(&'a self, way: &'a Way) -> Asked<'a, Option<DateTime<Utc>>>;
 

@@ -4,4 +4,5 @@ mod binance;
 mod coinbase;
 mod desk;
 mod gemini;
+mod kraken;
 mod twelve;

@@ -260,7 +260,9 @@ impl Line {
     /// Opens a stream and says what is to be said first.
     async fn open(way: &Way, opening: Opening) -> Result<Self, Ended> {
         let socket = open_with(&opening.url, opening.headers, way.client().tls()).await?;
-        let mut ping = interval_at(Instant::now() + PING, PING);
+        // A silence that is to be noticed sooner is looked for sooner.
+        let pace = PING.min(way.venue().facts().silence);
+        let mut ping = interval_at(Instant::now() + pace, pace);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut line = Self { socket, ping, heard: Instant::now() };
         for frame in opening.greeting {

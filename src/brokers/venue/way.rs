@@ -248,13 +248,17 @@ impl Way {
             }
             Err(Lost::Sent(why)) => return Err(Verdict::Lost(why)),
         };
-        match self.venue().judge(call, &reply) {
+        let judged = self.venue().judge(call, &reply);
+        if let Some(pause) = self.venue().locked_out(&reply) {
+            for (lane, _) in facts.lanes.iter().enumerate().filter(|(_, lane)| lane.scope == Scope::Account) {
+                self.close(lane, pause);
+            }
+        }
+        match judged {
             Ok(()) => Ok(reply),
             Err(Verdict::Slow(pause)) => {
                 for (lane, _) in &call.costs {
-                    if let Some(mut bucket) = self.lane(*lane) {
-                        bucket.close(pause, self.means.clock.stamp());
-                    }
+                    self.close(*lane, pause);
                 }
                 Err(Verdict::throttled(pause))
             }
@@ -278,6 +282,13 @@ impl Way {
             }
         }
         Ok(())
+    }
+
+    /// Lets nothing pass a lane for a while.
+    fn close(&self, lane: usize, pause: Duration) {
+        if let Some(mut bucket) = self.lane(lane) {
+            bucket.close(pause, self.means.clock.stamp());
+        }
     }
 
     fn lane(&self, lane: usize) -> Option<MutexGuard<'_, Bucket>> {

@@ -8,5 +8,6 @@ mod alpaca;
 mod binance;
 mod coinbase;
 mod gemini;
+mod kraken;
 mod python;
 mod schwab;
