@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 8] = [
+pub const VENUES: [Entry; 6] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
     Entry {
@@ -37,9 +37,6 @@ pub const VENUES: [Entry; 8] = [
         start: |options| started(coinbase::start(options)),
     },
     Entry { name: "gemini", options: gemini::options, start: |options| started(gemini::start(options)) },
-pub const VENUES: [Entry; 8] = [
-    Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
-    Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
     Entry { name: "kraken", options: kraken::options, start: |options| started(kraken::start(options)) },
     Entry { name: "schwab", options: Schwab::options, start: |options| started(Schwab::start(options)) },
 ];
