@@ -9,6 +9,7 @@ mod load;
 mod log;
 mod metrics;
 mod problem;
+mod secret;
 mod show;
 mod store;
 pub mod web;
@@ -20,13 +21,14 @@ use serde::{Deserialize, Serialize};
 use trade_actors::domain::risk::Limits;
 
 pub use admission::AdmissionConfig;
-pub use brokers::{AlpacaConfig, BrokersConfig, VenueConfig};
+pub use brokers::{AlpacaConfig, BrokersConfig, SchwabConfig, VenueConfig};
 pub use engine::EngineConfig;
 pub use key::{Key, keys};
 pub use load::{Environment, Flag, Loaded, Origin, Sources, load};
 pub use log::{LogConfig, LogFormat};
 pub use metrics::MetricsConfig;
 pub use problem::{Invalid, Problem};
+pub use secret::Secret;
 pub use show::{Shown, show};
 pub use store::{StoreConfig, StoreKind};
 

@@ -123,6 +123,22 @@ impl Account {
         self.tell(Told::Report(Box::new(report)));
     }
 
+    /// Looks an order up that something happened to, and passes on what is found; what ended before has told it all.
+    pub(super) fn look_again(&self, order: ClientOrderId) {
+        let Some(known) = lock(&self.working).get(&order).cloned() else { return };
+        let me = self.me.clone();
+        let mut tasks = lock(&self.updates);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            let Some(account) = me.upgrade() else { return };
+            match Box::pin(account.order(known.placed)).await {
+                Ok(Some(report)) => account.tell(Told::Report(Box::new(report))),
+                // Not now: the engine asks for all that is open.
+                Ok(None) | Err(_) => account.tell(Told::Resumed),
+            }
+        });
+    }
+
     /// Runs a request; credentials that it shows to be refused are read again.
     async fn with<T>(
         &self,
@@ -265,6 +281,8 @@ impl Account {
             Some((instrument, _)) => !Net::new(net).size().floor_to(instrument.lot).is_zero(),
             None => false,
         };
+        let held: Vec<_> = holdings.units.iter().map(|unit| unit.symbol).collect();
+        market.learn(way, &held).await?;
         let units: Vec<_> = holdings.units.into_iter().filter(|unit| whole(unit.net, unit.symbol)).collect();
         let unpriced: Vec<_> =
             units.iter().filter(|unit| unit.average.is_none()).map(|unit| unit.symbol).collect();
