@@ -30,11 +30,15 @@ pub mod paper;
 pub mod probe;
 #[cfg(test)]
 mod sample;
+pub mod schwab;
 pub mod venue;
 
 /// The brokers outside: to add one, add its line.
-pub const VENUES: &[Row] =
-    &[Row { about: &alpaca::ABOUT, open: alpaca::open }, Row { about: &binance::ABOUT, open: binance::open }];
+pub const VENUES: &[Row] = &[
+    Row { about: &alpaca::ABOUT, open: alpaca::open },
+    Row { about: &binance::ABOUT, open: binance::open },
+    Row { about: &schwab::ABOUT, open: schwab::open },
+];
 
 /// One broker outside.
 #[derive(Clone, Copy, Debug)]

@@ -397,18 +397,14 @@ mod tests {
         assert_eq!(board.sought(), [share, other]);
         let one = Quantity::at_least_zero(Decimal::ONE);
         let (class, tick, min_notional) = (AssetClass::Equity, Price::CENT, Money::ZERO);
-        let row = Instrument {
-            symbol: share,
-            class,
-            tick,
-            lot: one,
-            size_step: one,
-            min_notional,
-            tradable: true,
-        };
+        let row =
+            Instrument { symbol: share, class, tick, lot: one, size_step: one, min_notional, tradable: true };
         board.learn(&[share, other], [row], now);
         assert_eq!(board.instrument(share), Some((row, None)));
-        assert!(board.seek(share, now) && board.seek(other, now), "both are known, one of them not to be traded");
+        assert!(
+            board.seek(share, now) && board.seek(other, now),
+            "both are known, one of them not to be traded"
+        );
         assert_eq!((board.instrument(other), board.sought()), (None, Vec::new()));
         let later = now + ABSENT;
         assert!(board.seek(share, later) && !board.seek(other, later), "it may be traded by now");

@@ -253,7 +253,12 @@ mod tests {
         let goes = |text, from| is_reachable_from(&url(text), "wss", "ws", from);
         assert!(goes("wss://streamer-api.schwab.com/ws", &far));
         assert!(goes("ws://127.0.0.1:9001/ws", &near));
-        for inside in ["ws://127.0.0.1:9001/ws", "wss://localhost/ws", "wss://10.0.0.1/ws", "ws://streamer-api.schwab.com/ws"] {
+        for inside in [
+            "ws://127.0.0.1:9001/ws",
+            "wss://localhost/ws",
+            "wss://10.0.0.1/ws",
+            "ws://streamer-api.schwab.com/ws",
+        ] {
             assert!(!goes(inside, &far), "{inside}");
         }
     }

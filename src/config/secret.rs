@@ -61,7 +61,10 @@ mod tests {
     fn it_is_read_and_never_shown() {
         let secret: Secret = serde_json::from_str("\"hunter2\"").unwrap();
         assert_eq!(secret.get().expose_secret(), "hunter2");
-        assert_eq!((secret.clone() == Secret::from("hunter2"), secret == Secret::from("other")), (true, false));
+        assert_eq!(
+            (secret.clone() == Secret::from("hunter2"), secret == Secret::from("other")),
+            (true, false)
+        );
         let shown = format!("{secret:?} {}", serde_json::to_string(&secret).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(secret.is_sendable());

@@ -159,7 +159,11 @@ impl VenueMarket {
         let sought = self.board.sought();
         let Some(way) = self.way().filter(|_| !sought.is_empty()) else { return };
         if let Err(verdict) = self.learn(&way, &sought).await {
-            tracing::debug!(broker = self.facts.about.name, ?verdict, "whether symbols are traded is not known");
+            tracing::debug!(
+                broker = self.facts.about.name,
+                ?verdict,
+                "whether symbols are traded is not known"
+            );
             self.judge(&verdict);
         }
     }
