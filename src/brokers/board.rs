@@ -21,10 +21,6 @@ use trade_actors::ports::market::Feed;
 pub const PACE: Duration = Duration::from_millis(100);
 /// How long a streamed price may stay the same before it is asked for.
 const SILENT: TimeDelta = TimeDelta::seconds(20);
-/// How long a symbol is believed not to be traded, where that was told when it was asked for.
-const ABSENT: TimeDelta = TimeDelta::minutes(10);
-/// Most symbols that are sought, or known not to be traded.
-const SOUGHT_MAX: usize = 500;
 /// Most symbols that are watched at once; of more, those asked for last.
 pub const WATCHED_MAX: usize = 500;
 
@@ -41,8 +37,6 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct Rows {
     instruments: BTreeMap<Symbol, Instrument>,
-    /// Who was asked for and is not known: to be sought, or not traded when that was last told.
-    sought: BTreeMap<Symbol, Option<DateTime<Utc>>>,
     listed_at: Option<DateTime<Utc>>,
     quotes: BTreeMap<Symbol, Quote>,
     trades: BTreeMap<Symbol, Price>,
@@ -71,55 +65,6 @@ impl Board {
         let mut rows = self.write();
         rows.instruments = instruments.into_iter().map(|row| (row.symbol, row)).collect();
         rows.listed_at = Some(now);
-    }
-
-    /// Has a symbol sought that is not known; returns whether it is known if it is traded.
-    ///
-    /// For markets that have no list of all that they trade.
-    pub fn seek(&self, symbol: Symbol, now: DateTime<Utc>) -> bool {
-        let is_told = |at: DateTime<Utc>| now - at < ABSENT;
-        {
-            let rows = self.read();
-            let sought = rows.sought.get(&symbol);
-            if rows.instruments.contains_key(&symbol) || sought.copied().flatten().is_some_and(is_told) {
-                return true;
-            }
-            if sought.is_some_and(Option::is_none) {
-                return false;
-            }
-        }
-        let mut rows = self.write();
-        if rows.sought.len() >= SOUGHT_MAX {
-            rows.sought.retain(|_, told| told.is_none());
-        }
-        if rows.sought.len() >= SOUGHT_MAX {
-            return false;
-        }
-        rows.sought.insert(symbol, None);
-        drop(rows);
-        self.wake();
-        false
-    }
-
-    /// Returns who is sought.
-    #[must_use]
-    pub fn sought(&self) -> Vec<Symbol> {
-        let rows = self.read();
-        rows.sought.iter().filter(|(_, told)| told.is_none()).map(|(symbol, _)| *symbol).collect()
-    }
-
-    /// Takes what was told of symbols that were asked for: those that are traded; all others are not.
-    pub fn learn(&self, asked: &[Symbol], found: impl IntoIterator<Item = Instrument>, now: DateTime<Utc>) {
-        let mut rows = self.write();
-        let found: BTreeMap<_, _> = found.into_iter().map(|row| (row.symbol, row)).collect();
-        for symbol in asked {
-            if found.contains_key(symbol) {
-                rows.sought.remove(symbol);
-            } else {
-                rows.sought.insert(*symbol, Some(now));
-            }
-        }
-        rows.instruments.extend(found);
     }
 
     /// Returns when the list was taken; `None`: it never was.
@@ -378,49 +323,5 @@ impl Feed for Prices {
                 }
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use trade_actors::domain::instrument::AssetClass;
-    use trade_actors::domain::money::{Money, Quantity};
-
-    use super::*;
-
-    #[test]
-    fn a_symbol_is_sought_once_and_what_is_told_of_it_is_believed_for_a_while() {
-        let board = Board::default();
-        let [share, other]: [Symbol; 2] = ["AAPL", "NOPE"].map(|symbol| symbol.parse().unwrap());
-        let now = DateTime::UNIX_EPOCH;
-        assert!(!board.seek(share, now) && !board.seek(share, now) && !board.seek(other, now));
-        assert_eq!(board.sought(), [share, other]);
-        let one = Quantity::at_least_zero(Decimal::ONE);
-        let (class, tick, min_notional) = (AssetClass::Equity, Price::CENT, Money::ZERO);
-        let row =
-            Instrument { symbol: share, class, tick, lot: one, size_step: one, min_notional, tradable: true };
-        board.learn(&[share, other], [row], now);
-        assert_eq!(board.instrument(share), Some((row, None)));
-        assert!(
-            board.seek(share, now) && board.seek(other, now),
-            "both are known, one of them not to be traded"
-        );
-        assert_eq!((board.instrument(other), board.sought()), (None, Vec::new()));
-        let later = now + ABSENT;
-        assert!(board.seek(share, later) && !board.seek(other, later), "it may be traded by now");
-        assert_eq!(board.sought(), [other]);
-    }
-
-    #[test]
-    fn no_flood_of_made_up_symbols_fills_the_memory() {
-        let board = Board::default();
-        for number in 0..2 * SOUGHT_MAX {
-            board.seek(format!("X{number}").parse().unwrap(), DateTime::UNIX_EPOCH);
-        }
-        let sought = board.sought();
-        assert_eq!(sought.len(), SOUGHT_MAX);
-        board.learn(&sought, [], DateTime::UNIX_EPOCH);
-        board.seek("AAPL".parse().unwrap(), DateTime::UNIX_EPOCH);
-        assert_eq!(board.sought(), ["AAPL".parse().unwrap()]);
     }
 }

@@ -412,18 +412,20 @@ impl Venue for Schwab {
         }
     }
 
-    fn lists_all(&self) -> bool {
-        false
+    fn lists_nothing(&self) -> bool {
+        true
     }
 
     fn instruments<'a>(&'a self, _: &'a Way) -> Asked<'a, Vec<Instrument>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn seek<'a>(&'a self, way: &'a Way, symbols: &'a [Symbol]) -> Asked<'a, Vec<Instrument>> {
+    fn instrument<'a>(&'a self, way: &'a Way, symbol: Symbol) -> Asked<'a, Option<Instrument>> {
         Box::pin(async move {
-            let told = self.quoted(way, symbols).await?;
-            Ok(told.iter().filter_map(|(symbol, told)| map::instrument(*symbol, told)).collect())
+            let told = self.quoted(way, &[symbol]).await?;
+            Ok(told
+                .iter()
+                .find_map(|(known, told)| map::instrument(*known, told).filter(|row| row.symbol == symbol)))
         })
     }
 

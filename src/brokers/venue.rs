@@ -270,16 +270,6 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// Asks for all that is traded.
     fn instruments<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<Instrument>>;
 
-    /// Returns whether it lists all that is traded; else it tells of symbols that are asked for.
-    fn lists_all(&self) -> bool {
-        true
-    }
-
-    /// Asks which of some symbols are traded, where there is no list of all.
-    fn seek<'a>(&'a self, _: &'a Way, _: &'a [Symbol]) -> Asked<'a, Vec<Instrument>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
     /// Asks for prices; a symbol that has none is left out.
     fn quotes<'a>(&'a self, way: &'a Way, symbols: &'a [Symbol]) -> Asked<'a, Vec<Quote>>;
 

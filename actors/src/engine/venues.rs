@@ -57,7 +57,7 @@ impl Engine {
     }
 }
 
-/// A list that is not loaded yet says nothing about any symbol, and a broker without one not until it was asked.
+/// A list that is not loaded yet says nothing about any symbol.
 fn untraded(brokers: &dyn Brokers, user: &UserState, symbol: Symbol) -> Option<Vec<Arc<dyn Market>>> {
     let paper_alone = user.connections.is_empty().then_some(PAPER);
     let mut names: Vec<&str> = user.connections.iter().map(|known| known.broker.as_str()).collect();
@@ -68,7 +68,7 @@ fn untraded(brokers: &dyn Brokers, user: &UserState, symbol: Symbol) -> Option<V
     if places.is_empty() || places.iter().any(|place| place.instrument(symbol).is_some()) {
         return None;
     }
-    places.iter().all(|place| place.knows(symbol)).then_some(places)
+    places.iter().all(|place| place.listed() > 0).then_some(places)
 }
 
 #[cfg(test)]

@@ -22,14 +22,6 @@ pub trait Market: Send + Sync + Debug {
     /// Zero: the list is not loaded yet, so that nothing is known of any symbol.
     fn listed(&self) -> usize;
 
-    /// Returns whether it is known if a symbol is traded here; where it is not, the question has it looked up.
-    ///
-    /// Most brokers list all that they trade, so that all is known once the list is there. Some tell of a symbol only
-    /// when they are asked for it.
-    fn knows(&self, _symbol: Symbol) -> bool {
-        self.listed() > 0
-    }
-
     /// Returns the latest price.
     fn quote(&self, symbol: Symbol) -> Option<Quote>;
 

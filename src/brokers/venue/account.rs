@@ -281,8 +281,6 @@ impl Account {
             Some((instrument, _)) => !Net::new(net).size().floor_to(instrument.lot).is_zero(),
             None => false,
         };
-        let held: Vec<_> = holdings.units.iter().map(|unit| unit.symbol).collect();
-        market.learn(way, &held).await?;
         let units: Vec<_> = holdings.units.into_iter().filter(|unit| whole(unit.net, unit.symbol)).collect();
         let unpriced: Vec<_> =
             units.iter().filter(|unit| unit.average.is_none()).map(|unit| unit.symbol).collect();

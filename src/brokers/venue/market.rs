@@ -41,8 +41,6 @@ pub struct VenueMarket {
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     facts: &'static Facts,
-    /// Whether it lists all that is traded; else symbols are learned when they are asked for.
-    lists_all: bool,
     /// The way that needs no credentials, where the venue has one.
     anybodys: Option<Arc<Way>>,
     ways: Mutex<Vec<Weak<Way>>>,
@@ -54,12 +52,11 @@ pub struct VenueMarket {
 
 impl VenueMarket {
     pub(super) fn new(means: Means, hosts: Hosts) -> Arc<Self> {
-        let (facts, lists_all) = (means.venue.facts(), means.venue.lists_all());
+        let facts = means.venue.facts();
         Arc::new(Self {
             board: Arc::default(),
             clock: Arc::clone(&means.clock),
             facts,
-            lists_all,
             anybodys: facts.is_open.then(|| Arc::new(Way::new(means, hosts, None))),
             ways: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
@@ -120,9 +117,6 @@ impl VenueMarket {
         let _one = self.listing.lock().await;
         let now = self.clock.now();
         let is_old = |at: DateTime<Utc>| now - at >= LISTED;
-        if !self.lists_all {
-            return;
-        }
         if !self.board.listed_at().is_none_or(is_old) {
             return;
         }
@@ -134,37 +128,6 @@ impl VenueMarket {
                 tracing::warn!(broker, ?verdict, "what the broker trades is not known");
                 self.judge(&verdict);
             }
-        }
-    }
-
-    /// Learns of symbols, where there is no list of all and they are not known.
-    ///
-    /// # Errors
-    /// When the venue does not tell.
-    pub(super) async fn learn(&self, way: &Way, symbols: &[Symbol]) -> Result<(), Verdict> {
-        if self.lists_all {
-            return Ok(());
-        }
-        let is_unknown = |symbol: &&Symbol| self.board.instrument(**symbol).is_none();
-        let unknown: Vec<_> = symbols.iter().filter(is_unknown).copied().collect();
-        for chunk in unknown.chunks(CHUNK) {
-            let found = Box::pin(way.venue().seek(way, chunk)).await?;
-            self.board.learn(chunk, found, self.clock.now());
-        }
-        Ok(())
-    }
-
-    /// Learns of the symbols that were asked for.
-    async fn seek(&self) {
-        let sought = self.board.sought();
-        let Some(way) = self.way().filter(|_| !sought.is_empty()) else { return };
-        if let Err(verdict) = self.learn(&way, &sought).await {
-            tracing::debug!(
-                broker = self.facts.about.name,
-                ?verdict,
-                "whether symbols are traded is not known"
-            );
-            self.judge(&verdict);
         }
     }
 
@@ -256,11 +219,7 @@ impl VenueMarket {
 
 impl Market for VenueMarket {
     fn instrument(&self, symbol: Symbol) -> Option<Instrument> {
-        let known = self.board.instrument(symbol).map(|(instrument, _)| instrument);
-        if known.is_none() && !self.lists_all {
-            self.board.seek(symbol, self.clock.now());
-        }
-        known
+        self.board.instrument(symbol).map(|(instrument, _)| instrument)
     }
 
     fn instruments(&self) -> Vec<Instrument> {
@@ -269,10 +228,6 @@ impl Market for VenueMarket {
 
     fn listed(&self) -> usize {
         self.board.listed()
-    }
-
-    fn knows(&self, symbol: Symbol) -> bool {
-        if self.lists_all { self.board.listed() > 0 } else { self.board.seek(symbol, self.clock.now()) }
     }
 
     fn quote(&self, symbol: Symbol) -> Option<Quote> {
@@ -320,7 +275,6 @@ async fn poll(market: Weak<VenueMarket>, mut wanted: watch::Receiver<()>) {
         let Some(held) = market.upgrade() else { return };
         wanted.mark_unchanged();
         held.list().await;
-        held.seek().await;
         held.poll().await;
         let pace = match held.facts.hours.status(held.clock.now()) {
             MarketStatus::Open | MarketStatus::Extended { .. } | MarketStatus::Halted => POLL,
