@@ -55,10 +55,17 @@ const SKEW: TimeDelta = TimeDelta::seconds(60);
 /// How far back orders are listed; Schwab lists those of a year.
 const LISTED: TimeDelta = TimeDelta::days(364);
 
-static FACTS: Facts = Facts {
+/// Returns what does not change about it. Its allowance is the application's, whoever uses it.
+///
+/// Made once at every start and kept for good, for the allowance is a setting.
+fn facts(requests_per_minute: u32) -> &'static Facts {
+    let lane = Lane { allowance: Allowance::per_minute(requests_per_minute), scope: Scope::Address };
+    Box::leak(Box::new(Facts { lanes: Box::leak(Box::new([lane])), ..USUAL }))
+}
+
+const USUAL: Facts = Facts {
     about: &ABOUT,
-    // Of the application, whoever uses it.
-    lanes: &[Lane { allowance: Allowance::per_minute(120), scope: Scope::Address }],
+    lanes: &[],
     hours: Hours::NewYork,
     promises: Promises { shows_orders_at_once: false, ids: IdScope::Absent },
     is_serial: false,
@@ -79,6 +86,7 @@ pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
     let (rest, data) = (url(&config.live_url, "live_url")?, url(&config.data_url, "data_url")?);
     let application = config.app_key.clone().zip(config.app_secret.clone());
     let venue = Schwab {
+        facts: facts(config.requests_per_minute),
         application: application.map(|(key, secret)| Application { key, secret }),
         login: url(&config.login_url, "login_url")?,
         ledger: Ledger::default(),
@@ -103,6 +111,7 @@ struct Link {
 /// Charles Schwab.
 #[derive(Debug)]
 pub struct Schwab {
+    facts: &'static Facts,
     /// What tokens are asked for with; `None`: no account can be connected.
     application: Option<Application>,
     /// Where they are asked for.
@@ -288,7 +297,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Venue for Schwab {
     fn facts(&self) -> &'static Facts {
-        &FACTS
+        self.facts
     }
 
     fn sign(&self, auth: Option<&Auth>, call: &Call, _: &Moment) -> Option<Signed> {

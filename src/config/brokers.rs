@@ -136,6 +136,8 @@ pub struct SchwabConfig {
     pub login_url: String,
     /// How long a request may take, in milliseconds.
     pub timeout_ms: u32,
+    /// Requests that Schwab allows the application in a minute, for all accounts together; half of them are used.
+    pub requests_per_minute: u32,
 }
 
 impl Default for SchwabConfig {
@@ -147,6 +149,7 @@ impl Default for SchwabConfig {
             data_url: "https://api.schwabapi.com/marketdata/v1".to_owned(),
             login_url: "https://api.schwabapi.com/v1/oauth".to_owned(),
             timeout_ms: 10_000,
+            requests_per_minute: 120,
         }
     }
 }
@@ -265,6 +268,11 @@ pub(super) const SCHWAB: &[Key] = &[
         name: "brokers.schwab.timeout_ms",
         allowed: "a whole number of milliseconds from 100 to 60000",
         holds: |config| (100..=60_000).contains(&config.brokers.schwab.timeout_ms),
+    },
+    Key {
+        name: "brokers.schwab.requests_per_minute",
+        allowed: "a whole number from 20 to 10000",
+        holds: |config| (20..=10_000).contains(&config.brokers.schwab.requests_per_minute),
     },
 ];
 
