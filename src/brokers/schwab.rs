@@ -189,7 +189,7 @@ impl Schwab {
     async fn list(&self, way: &Way, link: &Link, since: DateTime<Utc>) -> Result<Vec<wire::Order>, Verdict> {
         let now = way.now();
         let call = Call::get(format!("/accounts/{}/orders", link.hash))
-            .with("fromEnteredTime", wire::stamp(since.max(now - LISTED)))
+            .with("fromEnteredTime", wire::stamp(since.clamp(now - LISTED, now)))
             .with("toEnteredTime", wire::stamp(now + SKEW))
             .pressing()
             .listing();

@@ -2,4 +2,5 @@
 
 mod binance;
 mod desk;
+mod schwab;
 mod twelve;
