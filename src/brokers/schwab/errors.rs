@@ -25,7 +25,7 @@ pub(super) fn judge(call: &Call, reply: &Reply) -> Result<(), Verdict> {
     }
     let status = reply.status;
     let correlation = reply.header("schwab-client-correlid").unwrap_or_default();
-    tracing::info!(broker = ABOUT.name, status, correlation, path = call.path, "a request failed");
+    tracing::info!(broker = ABOUT.name, status, correlation, "a request failed");
     let told = serde_json::from_slice::<wire::Failure>(&reply.body).ok();
     if status == 429 {
         return Err(Verdict::Slow(reply.retry_after().unwrap_or(PAUSE)));
