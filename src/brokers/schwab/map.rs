@@ -233,11 +233,11 @@ pub(super) fn holdings(account: &wire::Account) -> Option<Holdings> {
 
 /// Reads what was told of symbols.
 pub(super) fn quoted(all: &wire::Quotes) -> impl Iterator<Item = (Symbol, wire::Quoted)> {
-    let read = |(name, told): (&String, &Box<serde_json::value::RawValue>)| {
+    let read = all.iter().filter_map(|(name, told)| {
         let told = serde_json::from_str::<wire::Quoted>(told.get()).ok()?;
         Some((ours(name)?, told))
-    };
-    all.iter().filter_map(read).filter(|(_, told)| TRADED.contains(&told.asset_main_type.as_str()))
+    });
+    read.filter(|(_, told)| TRADED.contains(&told.asset_main_type.as_str()))
 }
 
 /// Returns a quote; `None`: there is none, or it is a quarter of an hour old, which is no price to trade by.

@@ -16,7 +16,7 @@ use trade_actors::domain::order::{Mode, Purpose, Ticket, TimeInForce};
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Origin, Side, Trail};
 use trade_actors::ports::broker::{Broker, BrokerError, Placed, Told};
-use trade_actors::ports::clock::SystemClock;
+use trade_actors::ports::clock::{Clock, SystemClock};
 use trade_actors::ports::store::StoreError;
 use trade_executor::brokers::credentials::{Auth, BrokerSecret, Kind};
 use trade_executor::brokers::{Ground, House, Secrets, VENUES};
@@ -69,7 +69,7 @@ impl Place {
 
     /// Returns the price of a unit where a coin has this one.
     pub(super) fn price(&self, of_coin: &str) -> Price {
-        Price::new(dec(of_coin) / self.scale()).unwrap()
+        Price::new(price(of_coin).get() / self.scale()).unwrap()
     }
 
     fn account(&self) -> AccountSpec {
@@ -179,7 +179,7 @@ impl Desk {
         *leg += 1;
         let signal = SignalId::new(Uuid::from_u128(3));
         let id = ClientOrderId::derive(user(), connection(), signal, *leg);
-        self.decided.lock().unwrap().insert(id, Utc::now());
+        self.decided.lock().unwrap().insert(id, SystemClock::new().now());
         Ticket {
             id,
             user: user(),

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use trade_actors::domain::order::{Mode, Ticket};
 use trade_actors::domain::report::{RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Side};
@@ -185,7 +185,8 @@ async fn an_order_is_found_by_all_that_it_is_and_only_once() {
     let open = desk.broker.open_orders().await.unwrap();
     assert_eq!(open.iter().map(|report| report.order).collect::<Vec<_>>(), [lost.id]);
     assert_eq!(desk.look_up(&desk.rest("0.03")).await.unwrap(), None);
-    let late = Placed { created_at: Utc::now() + TimeDelta::minutes(5), ..desk.placed(&desk.rest("0.03")) };
+    let late = desk.placed(&desk.rest("0.03"));
+    let late = Placed { created_at: late.created_at + TimeDelta::minutes(5), ..late };
     assert_eq!(desk.broker.order(late).await.unwrap(), None, "it was entered before that was decided");
 }
 
