@@ -35,6 +35,7 @@ pub mod paper;
 pub mod probe;
 #[cfg(test)]
 mod sample;
+pub mod schwab;
 pub mod venue;
 
 /// The brokers outside: to add one, add its line.
@@ -44,6 +45,7 @@ pub const VENUES: &[Row] = &[
     Row { about: &coinbase::ABOUT, open: coinbase::open },
     Row { about: &gemini::ABOUT, open: gemini::open },
     Row { about: &kraken::ABOUT, open: kraken::open },
+    Row { about: &schwab::ABOUT, open: schwab::open },
 ];
 
 /// One broker outside.

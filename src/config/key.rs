@@ -44,6 +44,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         brokers::COINBASE,
         brokers::GEMINI,
         brokers::KRAKEN,
+        brokers::SCHWAB,
         foreign::RISK,
     ];
     sections.into_iter().flatten()

@@ -5,4 +5,5 @@ mod coinbase;
 mod desk;
 mod gemini;
 mod kraken;
+mod schwab;
 mod twelve;

@@ -132,8 +132,12 @@ async fn listen(way: &Way, account: &Weak<Account>, failures: &mut u32) -> Ended
                     account.tell(Told::Resumed);
                 }
                 Heard::Report(report) => account.hear(*report),
+                Heard::Changed(order) => account.look_again(order),
                 Heard::Gap => account.tell(Told::Resumed),
-                Heard::Refused => return Ended::Unauthorized,
+                Heard::Refused => {
+                    way.distrust().await;
+                    return Ended::Unauthorized;
+                }
                 Heard::Over(why) => return Ended::Broken(why),
                 Heard::Reply(frame) => {
                     if let Err(ended) = line.say(frame).await {

@@ -1,5 +1,8 @@
 //! A simulated venue, its adapter, and one account of 100,000 in the money it is counted in; BTC is at 60,000.
+//!
+//! Where shares are traded instead, one of them is a hundredth of that, and so is its price: the same money moves.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,6 +10,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use trade_actors::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
+use trade_actors::domain::instrument::Instrument;
 use trade_actors::domain::money::{Percent, Price, Quantity};
 use trade_actors::domain::order::{Mode, Purpose, Ticket, TimeInForce};
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
@@ -14,12 +18,12 @@ use trade_actors::domain::signal::{OrderKind, Origin, Side, Trail};
 use trade_actors::domain::stages::Stamp;
 use trade_actors::ports::broker::{Broker, BrokerError, Placed, Told};
 use trade_actors::ports::clock::{Clock, SystemClock};
-use trade_executor::brokers::credentials::{Auth, BrokerSecret};
+use trade_executor::brokers::credentials::{Auth, BrokerSecret, Kind};
 use trade_executor::brokers::{Ground, House, Secrets, SecretsError, VENUES};
 use trade_executor::config::BrokersConfig;
 use uuid::Uuid;
 use venues::account::{AccountChange, AccountKind, AccountSpec, KeyRights};
-use venues::book::Order;
+use venues::book::{Order, Status};
 use venues::faults::{Action, Rule};
 use venues::feed;
 use venues::limits::Bound;
@@ -81,6 +85,48 @@ fn hurry(world: &World) -> bool {
     pools.values().any(leaks)
 }
 
+impl Place {
+    /// Returns whether shares are traded: whole ones, on margin, of a broker that takes no ids of ours and tells of
+    /// symbols when it is asked.
+    fn deals_in_shares(&self) -> bool {
+        !self.coin.contains('/')
+    }
+
+    /// Returns how many shares stand for one coin.
+    fn scale(&self) -> Decimal {
+        if self.deals_in_shares() { Decimal::ONE_HUNDRED } else { Decimal::ONE }
+    }
+
+    /// Returns how many units stand for so much of a coin.
+    pub(super) fn units(&self, coins: &str) -> Decimal {
+        dec(coins) * self.scale()
+    }
+
+    /// Returns the price of a unit where a coin has this one.
+    pub(super) fn price(&self, of_coin: &str) -> Price {
+        Price::new(price(of_coin).get() / self.scale()).unwrap()
+    }
+
+    fn account(&self) -> AccountSpec {
+        let (key, secret) = self.key;
+        let spec = AccountSpec::new(key, secret, Decimal::from(100_000));
+        if self.deals_in_shares() {
+            return spec;
+        }
+        AccountSpec { kind: AccountKind::Spot, settlement: self.money.to_owned(), ..spec }
+    }
+
+    /// Returns what opens the account.
+    async fn auth(&self, venue: &Running) -> Auth {
+        let row = VENUES.iter().find(|row| row.about.name == self.name).unwrap();
+        let (key, secret) = self.key;
+        match row.about.ways_in {
+            [Kind::Login] => super::schwab::log_in(venue).await,
+            _ => Auth::ApiKey { key_id: key.into(), secret: secret.into() },
+        }
+    }
+}
+
 /// The same credentials for every connection.
 #[derive(Debug)]
 struct Drawer(Mutex<BrokerSecret>);
@@ -100,6 +146,8 @@ pub(super) struct Desk {
     drawer: Arc<Drawer>,
     told: Arc<Mutex<Vec<Told>>>,
     legs: Mutex<u16>,
+    /// When each order was decided.
+    decided: Mutex<BTreeMap<ClientOrderId, DateTime<Utc>>>,
 }
 
 fn user() -> UserId {
@@ -121,16 +169,10 @@ pub(super) fn price(text: &str) -> Price {
 impl Desk {
     pub(super) async fn open(place: Place) -> Self {
         let entry = venue(place.name).unwrap();
-        let (key, secret) = place.key;
-        let spec = AccountSpec {
-            kind: AccountKind::Spot,
-            settlement: place.money.to_owned(),
-            ..AccountSpec::new(key, secret, Decimal::from(100_000))
-        };
-        let options = Options { accounts: vec![spec], ..(entry.options)() };
+        let options = Options { accounts: vec![place.account()], ..(entry.options)() };
         let venue = (entry.start)(options).await.unwrap();
-        venue.world().set_price(&feed::Price::flat(place.coin, Decimal::from(60_000)));
-        let auth = Auth::ApiKey { key_id: key.into(), secret: secret.into() };
+        venue.world().set_price(&feed::Price::flat(place.coin, place.price("60000").get()));
+        let auth = place.auth(&venue).await;
         let secret = BrokerSecret { broker: place.name.to_owned(), mode: place.mode, auth };
         let drawer = Arc::new(Drawer(Mutex::new(secret)));
         let system = SystemClock::new();
@@ -138,7 +180,8 @@ impl Desk {
             if hurry(venue.world()) { Arc::new(Hurried(system)) } else { Arc::new(system) };
         let house = house(&place, &venue, &drawer, &clock);
         let broker = house.account(user(), connection());
-        Self { place, venue, house, broker, clock, drawer, told: Arc::default(), legs: Mutex::default() }
+        let (told, legs, decided) = (Arc::default(), Mutex::default(), Mutex::default());
+        Self { place, venue, house, broker, clock, drawer, told, legs, decided }
     }
 
     /// Opens it with the session open and the stream listened to.
@@ -174,15 +217,17 @@ impl Desk {
         let mut leg = self.legs.lock().unwrap();
         *leg += 1;
         let signal = SignalId::new(Uuid::from_u128(3));
+        let id = ClientOrderId::derive(user(), connection(), signal, *leg);
+        self.decided.lock().unwrap().insert(id, SystemClock::new().now());
         Ticket {
-            id: ClientOrderId::derive(user(), connection(), signal, *leg),
+            id,
             user: user(),
             signal,
             origin: Origin::Manual,
             connection: connection(),
             symbol: self.place.coin.parse().unwrap(),
             side,
-            quantity: Quantity::new(dec(units)).unwrap(),
+            quantity: Quantity::new(self.place.units(units)).unwrap(),
             kind,
             time_in_force: TimeInForce::Gtc,
             extended_hours: false,
@@ -199,7 +244,7 @@ impl Desk {
 
     /// Buys far below the market, so that the order rests.
     pub(super) fn rest(&self, units: &str) -> Ticket {
-        self.ticket(Side::Buy, units, OrderKind::Limit { limit: price("50000") })
+        self.ticket(Side::Buy, units, OrderKind::Limit { limit: self.place.price("50000") })
     }
 
     /// Buys, and waits until it is held.
@@ -219,11 +264,76 @@ impl Desk {
     }
 
     pub(super) async fn look_up(&self, ticket: &Ticket) -> Result<Option<OrderReport>, BrokerError> {
-        self.broker.order(placed(ticket)).await
+        self.broker.order(self.placed(ticket)).await
     }
 
     pub(super) async fn cancel(&self, ticket: &Ticket) -> Result<(), BrokerError> {
-        self.broker.cancel(placed(ticket)).await
+        self.broker.cancel(self.placed(ticket)).await
+    }
+
+    /// Returns what the engine knows of an order that may have been sent. Where the broker takes ids of ours, they are
+    /// all it needs.
+    pub(super) fn placed(&self, ticket: &Ticket) -> Placed {
+        let placed = placed(ticket);
+        if !self.place.deals_in_shares() {
+            return placed;
+        }
+        Placed { created_at: self.decided.lock().unwrap()[&ticket.id], ..placed }
+    }
+
+    /// Returns the rules of what is traded.
+    async fn rules(&self) -> Instrument {
+        let (market, symbol) = (self.house.market(), self.place.coin.parse().unwrap());
+        if !self.place.deals_in_shares() {
+            return market.instrument(symbol).unwrap();
+        }
+        assert!(
+            market.instrument(symbol).is_some() || market.is_unsure_of(symbol),
+            "it was not asked for yet"
+        );
+        wait_for("the rules", || async { market.instrument(symbol) }).await
+    }
+
+    /// Buys, and waits for the stream's news of it. What a broker of shares does at once is in its answer: there, the
+    /// market comes to an order that rests.
+    async fn hears_of_a_fill(&self, units: &str) -> Ticket {
+        if !self.place.deals_in_shares() {
+            let ticket = self.buy(units);
+            self.broker.submit(ticket.clone()).await.unwrap();
+            self.reported(&ticket, &ReportedState::Filled).await;
+            return ticket;
+        }
+        let ticket = self.rest(units);
+        assert_eq!(self.broker.submit(ticket.clone()).await.unwrap().state, ReportedState::Open);
+        self.set_price("50000");
+        let told = self.reported(&ticket, &ReportedState::Filled).await;
+        assert_eq!(told.done.unwrap().quantity, ticket.quantity);
+        self.set_price("60000");
+        ticket
+    }
+
+    /// Moves the market.
+    pub(super) fn set_price(&self, of_coin: &str) {
+        self.world().set_price(&feed::Price::flat(self.place.coin, self.place.price(of_coin).get()));
+    }
+
+    /// Returns why an order is refused: in the answer, or a moment later by the stream.
+    async fn refusal(&self, ticket: Ticket) -> (RefusalCode, String) {
+        let answer = self.broker.submit(ticket.clone()).await;
+        if answer.is_err() || !self.place.deals_in_shares() {
+            return refused(answer);
+        }
+        wait_for("the rejection", || async {
+            let told = self.told.lock().unwrap();
+            told.iter().find_map(|told| match told {
+                Told::Report(report) if report.order == ticket.id => match &report.state {
+                    ReportedState::Rejected(refusal) => Some((refusal.code, refusal.message.clone())),
+                    _ => None,
+                },
+                Told::Report(_) | Told::Resumed => None,
+            })
+        })
+        .await
     }
 
     /// Returns all news of an order so far.
@@ -266,7 +376,11 @@ impl Desk {
 
     /// Tries the account's credentials out, which the venue lets do so much.
     pub(super) async fn probe(&self, rights: KeyRights) -> Result<String, BrokerError> {
-        let change = AccountChange { key: Some(rights), ..AccountChange::default() };
+        self.probe_with(AccountChange { key: Some(rights), ..AccountChange::default() }).await
+    }
+
+    /// Tries the account's credentials out after the venue changed something about it.
+    pub(super) async fn probe_with(&self, change: AccountChange) -> Result<String, BrokerError> {
         self.world().change_account(self.place.key.0, &change).unwrap();
         let secret = self.drawer.0.lock().unwrap().clone();
         let live = BrokerSecret { mode: Mode::Live, ..secret };
@@ -300,15 +414,15 @@ pub(super) fn refused<T: std::fmt::Debug>(answer: Result<T, BrokerError>) -> (Re
 }
 
 /// The kinds of order that need no position, each far enough from the market to rest.
-pub(super) fn resting() -> Vec<(OrderKind, Side)> {
-    let (trigger, limit) = (price("55000"), price("54900"));
+pub(super) fn resting(place: &Place) -> Vec<(OrderKind, Side)> {
+    let (trigger, limit) = (place.price("55000"), place.price("54900"));
     vec![
-        (OrderKind::Limit { limit: price("50000") }, Side::Buy),
-        (OrderKind::Limit { limit: price("70000") }, Side::Sell),
+        (OrderKind::Limit { limit: place.price("50000") }, Side::Buy),
+        (OrderKind::Limit { limit: place.price("70000") }, Side::Sell),
         (OrderKind::Stop { trigger }, Side::Sell),
         (OrderKind::StopLimit { trigger, limit }, Side::Sell),
         (OrderKind::TrailingStop { trail: Trail::Percent(Percent::new(dec("5"))) }, Side::Sell),
-        (OrderKind::TrailingStop { trail: Trail::Amount(price("3000")) }, Side::Sell),
+        (OrderKind::TrailingStop { trail: Trail::Amount(place.price("3000")) }, Side::Sell),
     ]
 }
 
@@ -318,17 +432,19 @@ pub(super) async fn keeps_its_promises(place: Place) {
     let balance = desk.broker.balance().await.unwrap();
     assert_eq!((balance.cash.get(), balance.equity.get()), (dec("100000"), dec("100000")));
     assert_eq!(desk.broker.positions().await.unwrap(), []);
-    let rules = desk.house.market().instrument(place.coin.parse().unwrap()).unwrap();
+    let rules = desk.rules().await;
     assert!(rules.tradable);
 
     // Bought, told by the stream, and counted as the venue counts.
     let bought = desk.buy("0.1");
     desk.broker.submit(bought.clone()).await.unwrap();
     let looked_up = desk.filled(&bought).await;
-    desk.reported(&bought, &ReportedState::Filled).await;
-    assert_eq!(looked_up.done.unwrap().quantity.get(), dec("0.1"));
+    if !place.deals_in_shares() {
+        desk.reported(&bought, &ReportedState::Filled).await;
+    }
+    assert_eq!(looked_up.done.unwrap().quantity, bought.quantity);
     let kept: Decimal = looked_up.fills.iter().map(|fill| fill.kept.get()).sum();
-    assert_eq!(desk.held(), dec("0.1") - kept, "what the venue kept as its fee is known");
+    assert_eq!(desk.held(), bought.quantity.get() - kept, "what the venue kept as its fee is known");
     let fees: Decimal = looked_up.fills.iter().map(|fill| fill.fee.get()).sum();
     assert_eq!(desk.cash(), dec("94000") - fees);
     let positions = desk.broker.positions().await.unwrap();
@@ -351,7 +467,7 @@ pub(super) async fn keeps_its_promises(place: Place) {
 
 /// Each kind is placed and canceled, or refused by name before anything is sent.
 async fn every_kind(desk: &Desk, lot: &Quantity) {
-    for (kind, side) in resting() {
+    for (kind, side) in resting(&desk.place) {
         let ticket = desk.ticket(side, "0.01", kind);
         assert!(ticket.quantity.floor_to(*lot) == ticket.quantity);
         let before = desk.book().len();
@@ -374,19 +490,32 @@ async fn every_kind(desk: &Desk, lot: &Quantity) {
 
 async fn a_cancel(desk: &mut Desk) {
     let ticket = desk.rest("0.01");
-    desk.broker.submit(ticket.clone()).await.unwrap();
+    let answer = desk.broker.submit(ticket.clone()).await.unwrap();
     let held = desk.broker.balance().await.unwrap();
     let missing = held.cash.get() - held.buying_power.get();
-    assert!(missing <= dec("5"), "but for its fee, what our own order holds back is for Risk to take off");
+    if desk.place.deals_in_shares() {
+        let most = Decimal::TWO * held.cash.get();
+        assert!(held.buying_power > held.cash && held.buying_power.get() <= most, "it borrows as much again");
+    } else {
+        assert!(
+            missing <= dec("5"),
+            "but for its fee, what our own order holds back is for Risk to take off"
+        );
+    }
     // A program that was started anew knows nothing but what the engine tells it.
     desk.restart();
-    desk.cancel(&ticket).await.unwrap();
+    let mut known = desk.placed(&ticket);
+    if desk.place.deals_in_shares() {
+        known.known_as = Some(answer.broker_order);
+    }
+    desk.broker.cancel(known.clone()).await.unwrap();
     let found = wait_for("the cancel", || async {
-        desk.look_up(&ticket).await.unwrap().filter(|found| found.state == ReportedState::Canceled)
+        let found = desk.broker.order(known.clone()).await.unwrap();
+        found.filter(|found| found.state == ReportedState::Canceled)
     });
     assert_eq!(found.await.done.map_or(Decimal::ZERO, |done| done.quantity.get()), Decimal::ZERO);
     // Once more is no error: it has ended.
-    desk.cancel(&ticket).await.unwrap();
+    desk.broker.cancel(known).await.unwrap();
     assert_eq!(desk.look_up(&desk.buy("0.01")).await.unwrap(), None, "it was never sent");
     *desk = Desk::listening(desk.place).await;
 }
@@ -398,7 +527,7 @@ async fn what_is_lost_is_found(desk: &Desk) {
     let answer = desk.broker.submit(ticket.clone()).await;
     assert!(matches!(answer, Err(BrokerError::Unknown(_))), "{answer:?}");
     let found = desk.filled(&ticket).await;
-    assert_eq!(found.done.unwrap().quantity.get(), dec("0.01"));
+    assert_eq!(found.done.unwrap().quantity, ticket.quantity);
     assert_eq!(desk.book().len(), 1);
     // One that the venue never took: nothing is said of it, and later it is not found.
     let ticket = desk.buy("0.01");
@@ -421,22 +550,25 @@ async fn what_is_lost_is_found(desk: &Desk) {
 async fn the_stream_comes_back(desk: &Desk) {
     desk.world().drop_streams(None);
     desk.resumed(2).await;
-    let ticket = desk.buy("0.02");
-    desk.broker.submit(ticket.clone()).await.unwrap();
-    desk.reported(&ticket, &ReportedState::Filled).await;
+    desk.hears_of_a_fill("0.02").await;
 }
 
 /// What a venue refuses, in which of the standard codes.
 pub(super) async fn refuses_in_standard_codes(place: Place, no_such: &str, too_small: &str) {
     let desk = Desk::listening(place).await;
-    let (code, why) = refused(desk.broker.submit(desk.buy("5")).await);
+    let (code, why) = desk.refusal(desk.buy("5")).await;
     assert_eq!(code, RefusalCode::InsufficientFunds, "{why}");
     assert!(why.contains("Nothing was bought or sold."), "{why}");
     let unknown = Ticket { symbol: no_such.parse().unwrap(), ..desk.buy("0.01") };
     assert_eq!(refused(desk.broker.submit(unknown).await).0, RefusalCode::InvalidSymbol);
     let (code, why) = refused(desk.broker.submit(desk.buy(too_small)).await);
     assert_eq!(code, RefusalCode::OrderRejected, "{why}");
-    assert_eq!(desk.book(), []);
+    if place.deals_in_shares() {
+        // It takes what cannot be paid for, and rejects it.
+        assert_eq!(desk.book().iter().map(|order| order.status).collect::<Vec<_>>(), [Status::Rejected]);
+    } else {
+        assert_eq!(desk.book(), []);
+    }
 }
 
 /// Credentials that can do more than trade, or less, are refused with the reason; wrong ones are.
