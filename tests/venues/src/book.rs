@@ -5,6 +5,8 @@
 //! in as many parts as [`FillMode`] says, and never changes them.
 
 mod admission;
+mod amendment;
+mod attachment;
 mod family;
 mod matching;
 mod order;
@@ -68,6 +70,8 @@ pub struct Rules {
     pub collar_pct: (Decimal, Decimal),
     /// How long an order without an end stands.
     pub gtc_for: TimeDelta,
+    /// Lets an order trade through a position to the other side, and several promise the same units.
+    pub crosses: bool,
 }
 
 impl Default for Rules {
@@ -77,6 +81,7 @@ impl Default for Rules {
             qty_scale: 9,
             collar_pct: (Decimal::from(4), Decimal::new(25, 1)),
             gtc_for: TimeDelta::days(90),
+            crosses: false,
         }
     }
 }

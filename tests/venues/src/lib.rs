@@ -6,7 +6,7 @@
 //! The rest is a broker of its own, behind a socket. [`book`] is where orders meet prices ([`feed`]) and become cash and
 //! positions ([`account`]); it is pure. [`world`] puts it behind one lock, with a [`clock`], [`faults`] by request and
 //! by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, and [`admin`] is what tests
-//! do from another process. A venue adds its own words: [`alpaca`].
+//! do from another process. A venue adds its own words: [`alpaca`], [`ibkr`].
 
 pub mod account;
 pub mod admin;
@@ -17,6 +17,7 @@ pub mod faults;
 pub mod feed;
 pub mod flaky;
 pub mod http;
+pub mod ibkr;
 pub mod journal;
 pub mod limits;
 pub mod server;

@@ -8,6 +8,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use venues::alpaca::Alpaca;
+use venues::ibkr::Ibkr;
 use venues::world::Options;
 
 /// Serves a simulated venue: a broker that does as it is told, and fails when it is told to.
@@ -40,6 +41,31 @@ struct Args {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
     Alpaca,
+    Ibkr,
+}
+
+/// The venue that is served, held until the end.
+#[derive(Debug)]
+enum Served {
+    Alpaca(Alpaca),
+    Ibkr(Ibkr),
+}
+
+impl Served {
+    async fn start(kind: Kind, options: Options) -> std::io::Result<Self> {
+        Ok(match kind {
+            Kind::Alpaca => Self::Alpaca(Alpaca::start(options).await?),
+            Kind::Ibkr => Self::Ibkr(Ibkr::start(options).await?),
+        })
+    }
+
+    /// Returns where to find it, for the ready file and in a word, and what its chance began with.
+    fn told(&self) -> (serde_json::Value, String, u64) {
+        match self {
+            Self::Alpaca(venue) => (json!(venue.urls()), venue.urls().url, venue.world().seed()),
+            Self::Ibkr(venue) => (json!(venue.urls()), venue.urls().url, venue.world().seed()),
+        }
+    }
 }
 
 #[tokio::main]
@@ -54,13 +80,11 @@ async fn main() -> anyhow::Result<()> {
         ..Options::default()
     };
     let mut terminated = signal(SignalKind::terminate())?;
-    let venue = match args.venue {
-        Kind::Alpaca => Alpaca::start(options).await.context("the venue cannot start")?,
-    };
-    let urls = venue.urls();
-    eprintln!("venues: {} seed {}", urls.url, venue.world().seed());
+    let venue = Served::start(args.venue, options).await.context("the venue cannot start")?;
+    let (urls, url, seed) = venue.told();
+    eprintln!("venues: {url} seed {seed}");
     if let Some(path) = args.ready_file {
-        write_whole(&path, &json!(urls).to_string()).context("the ready file cannot be written")?;
+        write_whole(&path, &urls.to_string()).context("the ready file cannot be written")?;
     }
     tokio::select! {
         _ = terminated.recv() => {}

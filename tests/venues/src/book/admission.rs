@@ -92,13 +92,39 @@ impl Book {
         }
         let opens = self.check_worth(&ticket)?;
         self.check_wash(&ticket)?;
-        let id = self.next_id();
+        let id = self.admit(now, ticket, opens);
+        self.match_order(now, id);
+        self.match_legs(now, id);
+        Ok(id)
+    }
+
+    /// Puts an order into the book, its exits with it, and trades nothing yet.
+    pub(super) fn admit(&mut self, now: DateTime<Utc>, ticket: Ticket, opens: bool) -> OrderId {
         let waits = match self.session {
             Session::Regular => ticket.tif == Tif::Opg,
             Session::Extended => !ticket.extended_hours,
             Session::Closed => true,
         };
         let status = if waits { Status::Accepted } else { Status::New };
+        let id = self.shelve(now, ticket, status, opens);
+        self.bring_legs(now, id);
+        self.tell(now, id, if waits { What::Accepted } else { What::New });
+        self.tell_legs(now, id);
+        if self.doomed {
+            self.end(now, id, Status::Rejected);
+        }
+        id
+    }
+
+    /// Puts an order into the book and tells nobody.
+    pub(super) fn shelve(
+        &mut self,
+        now: DateTime<Utc>,
+        ticket: Ticket,
+        status: Status,
+        opens: bool,
+    ) -> OrderId {
+        let id = self.next_id();
         let order = Order {
             id,
             client_order_id: ticket.client_order_id.clone().unwrap_or_default(),
@@ -124,16 +150,7 @@ impl Book {
             cancel_at: None,
             ticket,
         };
-        self.insert(order);
-        self.bring_legs(now, id);
-        self.tell(now, id, if waits { What::Accepted } else { What::New });
-        self.tell_legs(now, id);
-        if self.doomed {
-            self.end(now, id, Status::Rejected);
-        }
-        self.match_order(now, id);
-        self.match_legs(now, id);
-        Ok(id)
+        self.insert(order)
     }
 
     /// Cancels an order, at once or after the time a cancel takes.
@@ -253,11 +270,15 @@ impl Book {
     }
 
     /// Returns whether the order opens a position, if the account can pay for it or has it to sell.
-    fn check_worth(&self, ticket: &Ticket) -> Result<bool, Refusal> {
+    pub(super) fn check_worth(&self, ticket: &Ticket) -> Result<bool, Refusal> {
         self.check_worth_instead(ticket, None)
     }
 
-    fn check_worth_instead(&self, ticket: &Ticket, instead_of: Option<&Order>) -> Result<bool, Refusal> {
+    pub(super) fn check_worth_instead(
+        &self,
+        ticket: &Ticket,
+        instead_of: Option<&Order>,
+    ) -> Result<bool, Refusal> {
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
         let position = account.qty(&ticket.symbol);
         let closes = match ticket.side {
@@ -266,6 +287,9 @@ impl Book {
         };
         let freed = instead_of.map(|old| old.id);
         let qty = self.qty_of(ticket);
+        if closes && self.rules.crosses {
+            return self.check_crossing(ticket, qty, position.abs(), freed);
+        }
         if closes {
             let existing = position.abs();
             let (held, related) = self.held_but(&ticket.account, &ticket.symbol, ticket.side, freed);
@@ -280,6 +304,29 @@ impl Book {
         }
         let needs = self.worth_of(ticket);
         let has = account.investable(&self.feed) - self.reserved_but(&ticket.account, freed);
+        if needs > has {
+            return Err(Refusal::BuyingPower { has: has.max(Decimal::ZERO), needs });
+        }
+        Ok(true)
+    }
+
+    /// Returns whether an order goes through its position to the other side, if the account can pay for that part.
+    fn check_crossing(
+        &self,
+        ticket: &Ticket,
+        qty: Decimal,
+        existing: Decimal,
+        freed: Option<OrderId>,
+    ) -> Result<bool, Refusal> {
+        let beyond = qty - existing;
+        if beyond <= Decimal::ZERO {
+            return Ok(false);
+        }
+        let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
+        let worth = |size| self.worth_of(&Ticket { size: Size::Qty(size), ..ticket.clone() });
+        let needs = worth(beyond);
+        let closed = worth(existing);
+        let has = account.investable(&self.feed) + closed - self.reserved_but(&ticket.account, freed);
         if needs > has {
             return Err(Refusal::BuyingPower { has: has.max(Decimal::ZERO), needs });
         }
@@ -412,7 +459,7 @@ fn could_meet(a: &Ticket, b: &Ticket) -> bool {
     }
 }
 
-fn fitted(kind: Kind, change: &Change) -> Result<Kind, Refusal> {
+pub(super) fn fitted(kind: Kind, change: &Change) -> Result<Kind, Refusal> {
     use super::Trail;
     let (limit, stop, trail) = (change.limit, change.stop, change.trail);
     match kind {

@@ -56,7 +56,7 @@ impl Book {
         self.insert(leg)
     }
 
-    fn make_rivals(&mut self, one: OrderId, other: OrderId) {
+    pub(super) fn make_rivals(&mut self, one: OrderId, other: OrderId) {
         for (id, rival) in [(one, other), (other, one)] {
             if let Some(order) = self.orders.get_mut(&id) {
                 order.rival = Some(rival);
