@@ -322,6 +322,9 @@ impl Book {
         if beyond <= Decimal::ZERO {
             return Ok(false);
         }
+        if ticket.side == Side::Sell && !beyond.fract().is_zero() {
+            return Err(Refusal::FractionalShort);
+        }
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
         let worth = |size| self.worth_of(&Ticket { size: Size::Qty(size), ..ticket.clone() });
         let needs = worth(beyond);

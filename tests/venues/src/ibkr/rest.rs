@@ -1,4 +1,7 @@
 //! The gateway's paths: who may ask for what, and the session itself.
+//!
+//! That a request without `User-Agent` is refused with 403, and a body that is not said to be JSON with 415, is
+//! unconfirmed.
 
 use chrono::{DateTime, Utc};
 use hyper::Method;

@@ -29,7 +29,8 @@ pub(super) async fn talk(
 ) -> Ended {
     let orders = world.act(|state, _| state.hub.join(None, Channel::Orders));
     let prices = world.act(|state, _| state.hub.join(None, Channel::Prices));
-    let mut line = Line { world, socket, orders, prices, name: request.path.clone(), account, open: true };
+    let mut line =
+        Line { world, socket, orders, prices, name: request.path.clone(), account, open: true, next: None };
     line.note("opened");
     let mut topics = Topics::new(manners, &line.account);
     let greeting = topics.greet(&line.world, session_of(&request).as_deref());
@@ -99,6 +100,8 @@ struct Line {
     name: String,
     account: String,
     open: bool,
+    /// What is told next, once it is due.
+    next: Option<Delivery>,
 }
 
 impl Line {
@@ -118,34 +121,39 @@ impl Line {
         }
     }
 
-    /// Waits for what is heard next; may be given up at any time.
+    /// Waits for what is heard next; may be given up at any time, for what is not due yet is kept.
     async fn hear(&mut self) -> Heard {
         if !self.open {
             return Heard::Over(Ended::Closed);
         }
-        loop {
-            let delivery: Option<Delivery> = tokio::select! {
-                biased;
-                () = self.orders.cut.notified() => return Heard::Over(Ended::Cut),
-                () = self.prices.cut.notified() => return Heard::Over(Ended::Cut),
-                message = self.socket.next() => match message {
-                    Some(Ok(Message::Text(text))) => return Heard::Said(text.to_string()),
-                    Some(Ok(Message::Binary(bytes))) => {
-                        return Heard::Said(String::from_utf8_lossy(&bytes).into_owned());
-                    }
-                    Some(Ok(_)) => continue,
-                    Some(Err(_)) | None => return Heard::Over(Ended::Closed),
-                },
-                delivery = self.orders.messages.recv() => delivery,
-                delivery = self.prices.messages.recv() => delivery,
-            };
-            let Some(Delivery { push, due }) = delivery else { return Heard::Over(Ended::Closed) };
+        if let Some(Delivery { due, .. }) = &self.next {
             tokio::select! {
                 biased;
                 () = self.orders.cut.notified() => return Heard::Over(Ended::Cut),
-                () = sleep_until(due) => return Heard::Push(push),
+                () = sleep_until(*due) => {}
             }
         }
+        if let Some(Delivery { push, .. }) = self.next.take() {
+            return Heard::Push(push);
+        }
+        let delivery = tokio::select! {
+            biased;
+            () = self.orders.cut.notified() => return Heard::Over(Ended::Cut),
+            () = self.prices.cut.notified() => return Heard::Over(Ended::Cut),
+            message = self.socket.next() => return match message {
+                Some(Ok(Message::Text(text))) => Heard::Said(text.to_string()),
+                Some(Ok(Message::Binary(bytes))) => Heard::Said(String::from_utf8_lossy(&bytes).into_owned()),
+                Some(Ok(_)) => Heard::Nothing,
+                Some(Err(_)) | None => Heard::Over(Ended::Closed),
+            },
+            delivery = self.orders.messages.recv() => delivery,
+            delivery = self.prices.messages.recv() => delivery,
+        };
+        if delivery.is_none() {
+            return Heard::Over(Ended::Closed);
+        }
+        self.next = delivery;
+        Heard::Nothing
     }
 
     /// Says whose stream it is: that account's orders are heard on it.

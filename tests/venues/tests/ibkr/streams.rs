@@ -51,6 +51,8 @@ async fn orders_are_told_whole_once_and_then_what_changes() {
     );
     assert_eq!(fill.get("order_ref"), None);
     stream.say("uor+{}").await;
+    stream.say("tic").await;
+    assert_eq!(stream.hear().await["topic"], "tic");
     venue.place(&market("BUY", 1, "unheard")).await;
     stream.is_silent().await;
 }
@@ -101,6 +103,8 @@ async fn prices_are_told_as_they_change_and_not_for_ever() {
     stream.say(&format!(r#"smd+{AAPL}+{{"fields":["31"]}}"#)).await;
     assert_eq!(stream.hear().await["31"], "191.00");
     stream.say(&format!("umd+{AAPL}+{{}}")).await;
+    stream.say("tic").await;
+    assert_eq!(stream.hear().await["topic"], "tic");
     venue.world().set_price(&Price::flat("AAPL", d("192")));
     stream.is_silent().await;
 }
@@ -222,4 +226,18 @@ async fn messages_go_wrong_as_asked() {
         }
     }
     panic!("it was closed, not cut");
+}
+
+#[tokio::test]
+async fn a_late_message_still_comes() {
+    let venue = Venue::start().await;
+    let mut stream = venue.listen().await;
+    stream.say("sor+{}").await;
+    stream.args("sor").await;
+    venue.world().set_stream_faults(StreamFaults { delay_ms: 250, ..StreamFaults::default() });
+    let start = std::time::Instant::now();
+    venue.place(&market("BUY", 1, "a")).await;
+    assert_eq!(stream.args("sor").await[0]["status"], "Submitted");
+    assert_eq!(stream.args("sor").await[0]["status"], "Filled");
+    assert!(start.elapsed() >= std::time::Duration::from_millis(250));
 }

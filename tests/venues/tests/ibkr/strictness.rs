@@ -109,7 +109,7 @@ async fn fractions_are_for_those_who_may() {
     assert_eq!(venue.get("/iserver/accounts").await.ok()["acctProps"]["DU1"]["supportsFractions"], true);
     let id = venue.place(&half("a")).await;
     assert_eq!(venue.state(&id).await["cum_fill"], "0.5");
-    let short = with(market("SELL", 1, "b"), json!({"quantity": 1.5}));
+    let short = with(market("SELL", 1, "b"), json!({"quantity": 1.7}));
     venue.submit(&[short]).await.refuses(200, "cannot be sold short");
 }
 

@@ -43,7 +43,8 @@ impl Reply {
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         let body = self.json();
-        assert!(self.status == 200 && body.get("error").is_none(), "{} {body}", self.status);
+        let refused = body.get("error").is_some_and(|error| !error.is_null());
+        assert!(self.status == 200 && !refused, "{} {body}", self.status);
         body
     }
 
