@@ -207,11 +207,11 @@ def listen(client, admin, urls):
     ]
     same(stream.wait_all(handles, 10), [])
     until("orders of today", lambda: len(heard["orders"]) >= 8)
+    until("trades of today", lambda: len(heard["trades"]) == 4)
     before, past = len(heard["orders"]), len(heard["trades"])
-    same(past, 4)
     client.place_order(order("BUY", 2, "MKT", "py-stream"), YES)
     until("a fill", lambda: any(it.get("status") == "Filled" for it in heard["orders"][before:]))
-    new = heard["orders"][before]
+    new = next(it for it in heard["orders"][before:] if it.get("order_ref") == "py-stream")
     same((new["order_ref"], new["status"]), ("py-stream", "Submitted"))
     fill = next(it for it in heard["orders"][before:] if it.get("status") == "Filled")
     same((fill["orderId"], fill["filledQuantity"], "ticker" in fill), (new["orderId"], 2.0, False))
