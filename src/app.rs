@@ -40,11 +40,10 @@ pub use disk::{Disk, InUse};
 pub use ready::Ready;
 
 use crate::auth::Auth;
-use crate::brokers::BuiltIn;
-use crate::brokers::alpaca::Alpaca;
 use crate::brokers::paper::PaperBrokers;
 use crate::brokers::paper::market::SimulatedMarket;
-use crate::brokers::probe::{Live, Prober};
+use crate::brokers::probe::Prober;
+use crate::brokers::{BuiltIn, Ground, Venues};
 use crate::config::Config;
 use crate::keys::MasterKey;
 use crate::telemetry;
@@ -129,8 +128,9 @@ impl App {
             Arc::new(Auth::new(Arc::clone(&vault), Arc::clone(&options.clock), Arc::clone(&disk.keys)));
         let credentials = Credentials::new(Arc::clone(&vault), Arc::clone(&disk.keys));
         let secrets = Arc::new(credentials.clone());
-        let alpaca = Arc::new(Alpaca::new(&config.brokers.alpaca, secrets, Arc::clone(&options.clock))?);
-        let prober = options.prober.clone().unwrap_or_else(|| Arc::new(Live { alpaca: Arc::clone(&alpaca) }));
+        let ground = Ground { config: &config.brokers, secrets, clock: Arc::clone(&options.clock) };
+        let venues = Venues::open(&ground)?;
+        let prober = options.prober.clone().unwrap_or_else(|| Arc::new(venues.clone()));
         let slot = EngineSlot::default();
         let web = Web {
             credentials: credentials.clone(),
@@ -149,7 +149,7 @@ impl App {
         drop((index, vault));
         let threads = Threads::start().await?;
         let owner_doors = OwnerDoors { base: config.server.base_url(doors.server), metrics: doors.metrics };
-        let held = Held { auth: &auth, credentials, alpaca };
+        let held = Held { auth: &auth, credentials, venues };
         match raise(&config, options, disk, &threads, held, &slot, owner_doors).await {
             Ok((engine, market, ready)) => {
                 Ok(Self { engine, ready, doors, threads, market, auth, index: index_held, vault: vault_held })
@@ -211,7 +211,7 @@ impl App {
 struct Held<'a> {
     auth: &'a Auth,
     credentials: Credentials,
-    alpaca: Arc<Alpaca>,
+    venues: Venues,
 }
 
 /// Where the owner is sent.
@@ -235,11 +235,11 @@ async fn raise(
     let keys = Arc::clone(&disk.keys);
     let (ledger, views, watched) = threads.keep(disk, Arc::clone(&clock), publisher(slot));
     let owner = first_run::owner(&ledger, &views, &keys, &config.risk).await?;
-    let Held { auth, credentials, alpaca } = held;
+    let Held { auth, credentials, venues } = held;
     sweep(credentials, views.clone()).await?;
     let market = SimulatedMarket::new(&config.paper, Arc::clone(&clock));
-    let feeds = vec![market.feed(), alpaca.feed()];
-    let brokers = brokers(config, &market, alpaca, &ledger, &views, &clock);
+    let feeds = std::iter::once(market.feed()).chain(venues.feeds()).collect();
+    let brokers = brokers(config, &market, venues, &ledger, &views, &clock);
     let parts = Parts {
         ledger,
         views,
@@ -311,7 +311,7 @@ fn publisher(slot: &EngineSlot) -> Publish {
 fn brokers(
     config: &Config,
     market: &Arc<SimulatedMarket>,
-    alpaca: Arc<Alpaca>,
+    venues: Venues,
     ledger: &Ledger,
     views: &Views,
     clock: &Arc<dyn Clock>,
@@ -319,7 +319,7 @@ fn brokers(
     let books = Arc::new(IndexedBooks::new(ledger.clone(), views.clone()));
     let journal = Arc::new(ledger.clone());
     let paper = PaperBrokers::new(&config.paper, Arc::clone(market), journal, books, Arc::clone(clock));
-    Arc::new(BuiltIn { paper, alpaca })
+    Arc::new(BuiltIn { paper, venues })
 }
 
 fn introduce(

@@ -1,33 +1,104 @@
 //! The brokers built in, by name.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+use trade_actors::domain::account::PAPER;
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
-use trade_actors::ports::broker::{Broker, Brokers, UnknownBroker};
-use trade_actors::ports::market::Market;
+use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
+use trade_actors::ports::clock::Clock;
+use trade_actors::ports::market::{Feed, Market};
 use trade_actors::ports::store::StoreError;
+
+use self::credentials::{BrokerSecret, Kind};
+use self::http::SetUpError;
+use self::probe::Probed;
+use crate::config::BrokersConfig;
 
 pub mod accounts;
 pub mod alpaca;
+pub mod binance;
+pub mod board;
 pub mod bucket;
+pub mod credentials;
 pub mod dial;
+pub mod http;
 pub mod paper;
 pub mod probe;
 #[cfg(test)]
 mod sample;
+pub mod venue;
+
+/// The brokers outside: to add one, add its line.
+pub const VENUES: &[Row] =
+    &[Row { about: &alpaca::ABOUT, open: alpaca::open }, Row { about: &binance::ABOUT, open: binance::open }];
+
+/// One broker outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// What it is called, and how one gets in.
+    pub about: &'static About,
+    /// Makes it.
+    pub open: fn(&Ground<'_>) -> Result<Arc<dyn House>, SetUpError>,
+}
+
+/// What a broker is called, and how one gets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its name in the API, the configuration and the log.
+    pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// The credentials it takes.
+    pub ways_in: &'static [Kind],
+    /// With which money it trades.
+    pub modes: &'static [Mode],
+}
+
+/// What a broker is made from.
+#[derive(Clone, Debug)]
+pub struct Ground<'a> {
+    /// The addresses, and what each allows.
+    pub config: &'a BrokersConfig,
+    /// The sealed credentials.
+    pub secrets: Arc<dyn Secrets>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A broker outside, with all its accounts.
+pub trait House: Send + Sync + Debug {
+    /// Returns the account of a connection, not yet connected. Two holders of one connection share one account.
+    fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker>;
+
+    /// Returns what can be traded, with prices and hours.
+    fn market(&self) -> Arc<dyn Market>;
+
+    /// Returns the stream of prices; one at a time is to be read.
+    fn feed(&self) -> Box<dyn Feed>;
+
+    /// Tries credentials out (FR-015): asks for their account and what they allow, and sends nothing to the market.
+    ///
+    /// # Errors
+    /// When they do not work or allow too much, the account may not trade, or the broker cannot be asked.
+    fn probe(&self, secret: BrokerSecret) -> BoxFuture<'_, Result<Probed, BrokerError>>;
+}
 
 /// The sealed credentials of connections.
-pub trait Secrets: Send + Sync + std::fmt::Debug {
-    /// Returns the credentials of a connection at Alpaca, and whether they are for real money; `None`: there are none.
+pub trait Secrets: Send + Sync + Debug {
+    /// Returns the credentials of a connection at a broker; `None`: there are none.
     ///
     /// # Errors
     /// When they cannot be read.
-    fn alpaca(
+    fn of(
         &self,
         user: UserId,
         connection: ConnectionId,
-    ) -> Result<Option<(alpaca::AlpacaCredentials, Mode)>, StoreError>;
+        broker: &str,
+    ) -> Result<Option<BrokerSecret>, StoreError>;
 }
 
 /// A program that keeps no credentials: every account outside asks to be connected.
@@ -35,34 +106,50 @@ pub trait Secrets: Send + Sync + std::fmt::Debug {
 pub struct NoSecrets;
 
 impl Secrets for NoSecrets {
-    fn alpaca(
-        &self,
-        _: UserId,
-        _: ConnectionId,
-    ) -> Result<Option<(alpaca::AlpacaCredentials, Mode)>, StoreError> {
+    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, StoreError> {
         Ok(None)
     }
 }
 
-/// Makes the account of one connection at one broker.
-pub type Constructor = fn(&BuiltIn, UserId, ConnectionId) -> Arc<dyn Broker>;
+/// The brokers outside, by name.
+#[derive(Clone, Debug)]
+pub struct Venues(BTreeMap<&'static str, Arc<dyn House>>);
 
-/// Returns what can be traded at one broker, with prices and hours.
-pub type Prices = fn(&BuiltIn) -> Arc<dyn Market>;
+impl Venues {
+    /// Makes all of them; nothing is sent.
+    ///
+    /// # Errors
+    /// When an address is none, or the build has no usable cryptography.
+    pub fn open(ground: &Ground<'_>) -> Result<Self, SetUpError> {
+        let made = VENUES.iter().map(|row| Ok((row.about.name, (row.open)(ground)?)));
+        Ok(Self(made.collect::<Result<_, SetUpError>>()?))
+    }
 
-/// Every broker's name, how its accounts are made, and its market.
-pub const BROKERS: &[(&str, Constructor, Prices)] = &[
-    (paper::NAME, |all, user, account| all.paper.account(user, account), |all| all.paper.market()),
-    (alpaca::NAME, |all, user, account| all.alpaca.account(user, account), |all| all.alpaca.market()),
-];
+    /// Returns one of them.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn House>> {
+        self.0.get(name)
+    }
+
+    /// Returns the streams of prices; one reader each.
+    pub fn feeds(&self) -> impl Iterator<Item = Box<dyn Feed>> {
+        self.0.values().map(|house| house.feed())
+    }
+}
+
+/// Returns what a broker outside is called and how one gets in.
+#[must_use]
+pub fn about(name: &str) -> Option<&'static About> {
+    VENUES.iter().map(|row| row.about).find(|about| about.name == name)
+}
 
 /// The brokers built in, with what each needs.
 #[derive(Debug)]
 pub struct BuiltIn {
     /// The paper broker.
     pub paper: paper::PaperBrokers,
-    /// Alpaca.
-    pub alpaca: Arc<alpaca::Alpaca>,
+    /// All others.
+    pub venues: Venues,
 }
 
 impl Brokers for BuiltIn {
@@ -72,12 +159,17 @@ impl Brokers for BuiltIn {
         connection: ConnectionId,
         broker: &str,
     ) -> Result<Arc<dyn Broker>, UnknownBroker> {
-        let known = BROKERS.iter().find(|(name, ..)| *name == broker);
-        known.map(|(_, make, _)| make(self, user, connection)).ok_or_else(|| UnknownBroker(broker.to_owned()))
+        match self.venues.get(broker) {
+            Some(house) => Ok(house.account(user, connection)),
+            None if broker == PAPER => Ok(self.paper.account(user, connection)),
+            None => Err(UnknownBroker(broker.to_owned())),
+        }
     }
 
     fn market(&self, broker: &str) -> Option<Arc<dyn Market>> {
-        let known = BROKERS.iter().find(|(name, ..)| *name == broker);
-        known.map(|(_, _, market)| market(self))
+        match self.venues.get(broker) {
+            Some(house) => Some(house.market()),
+            None => (broker == PAPER).then(|| self.paper.market()),
+        }
     }
 }

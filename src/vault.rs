@@ -4,21 +4,18 @@
 //! opens nothing. It names the version of the master key it was sealed under, so that a rotation needs no new format.
 
 mod seal;
-mod secret;
 
 use std::sync::Arc;
 
 use serde::Deserialize as _;
 use trade_actors::domain::ids::{ConnectionId, UserId};
-use trade_actors::domain::order::Mode;
 use trade_actors::ports::store::{StoreError, Vault};
 use zeroize::Zeroizing;
 
 pub use seal::SealError;
-pub use secret::{BrokerSecret, SECRET_MAX};
 
 use crate::brokers::Secrets;
-use crate::brokers::alpaca::{self, AlpacaCredentials};
+use crate::brokers::credentials::BrokerSecret;
 use crate::keys::{MASTER_VERSION, MasterKey, random_nonce};
 use seal::Place;
 
@@ -78,7 +75,7 @@ impl Credentials {
         if serde_json::to_writer(&mut *plain, secret).is_err() {
             return Err(CredentialError::Form(connection));
         }
-        let place = Place { user, connection, broker: secret.broker() };
+        let place = Place { user, connection, broker: &secret.broker };
         let row = seal::seal(&self.keys, MASTER_VERSION, place, random_nonce(), plain)
             .map_err(|error| CredentialError::Sealed(connection, error))?;
         Ok(self.vault.put(key(user, connection).as_bytes(), Some(&row))?)
@@ -100,7 +97,7 @@ impl Credentials {
         // What the reader would say of it could quote it.
         let mut reader = serde_json::Deserializer::from_slice(&plain);
         let read = BrokerSecret::deserialize(&mut reader).map_err(|_| CredentialError::Form(connection))?;
-        Ok(Some(read).filter(|secret| secret.broker() == broker))
+        Ok(Some(read).filter(|secret| secret.broker == broker))
     }
 
     /// Removes the credentials of a connection; on return they are gone for good.
@@ -141,13 +138,13 @@ impl Credentials {
 }
 
 impl Secrets for Credentials {
-    fn alpaca(
+    fn of(
         &self,
         user: UserId,
         connection: ConnectionId,
-    ) -> Result<Option<(AlpacaCredentials, Mode)>, StoreError> {
-        let found = self.get(user, connection, alpaca::NAME)?;
-        Ok(found.map(|BrokerSecret::Alpaca { mode, auth }| (auth, mode)))
+        broker: &str,
+    ) -> Result<Option<BrokerSecret>, StoreError> {
+        Ok(self.get(user, connection, broker)?)
     }
 }
 

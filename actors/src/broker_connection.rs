@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
-use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId};
+use crate::domain::ids::{ClientOrderId, ConnectionId};
 use crate::domain::instrument::Symbol;
 use crate::domain::order::Ticket;
 use crate::domain::portfolio::Balance;
@@ -19,7 +19,7 @@ use crate::domain::report::RefusalCode;
 use crate::domain::restart::backoff;
 use crate::execution::{Answer, Connected, ExecutionMsg, Survey};
 use crate::fault;
-use crate::ports::broker::{Broker, BrokerError, Told};
+use crate::ports::broker::{Broker, BrokerError, Placed, Told};
 use crate::ports::market::Market;
 use crate::risk::RiskMsg;
 use crate::sessions::{Life, Session};
@@ -43,9 +43,9 @@ pub enum ConnectionMsg {
     /// Send an order.
     Submit(Box<Ticket>),
     /// Cancel an order.
-    Cancel(ClientOrderId, Option<BrokerOrderId>),
+    Cancel(Box<Placed>),
     /// Look an order up.
-    LookUp(ClientOrderId),
+    LookUp(Box<Placed>),
     /// Execution is new: tell it again that the session is open.
     Resync,
     /// Ask for all the broker has, and again after a while.
@@ -135,8 +135,8 @@ impl Actor for BrokerConnection {
                 fault::point("broker_connection");
                 state.submit(&me, *ticket);
             }
-            ConnectionMsg::Cancel(order, known_as) => state.cancel(&me, order, known_as),
-            ConnectionMsg::LookUp(order) => state.look_up(&me, order),
+            ConnectionMsg::Cancel(order) => state.cancel(&me, *order),
+            ConnectionMsg::LookUp(order) => state.look_up(&me, *order),
             ConnectionMsg::Resync => {
                 if let Some(balance) = state.balance {
                     state.announce(&me, balance);
@@ -249,30 +249,27 @@ impl ConnectionState {
         });
     }
 
-    fn cancel(
-        &mut self,
-        me: &ActorRef<ConnectionMsg>,
-        order: ClientOrderId,
-        known_as: Option<BrokerOrderId>,
-    ) {
+    fn cancel(&mut self, me: &ActorRef<ConnectionMsg>, order: Placed) {
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         self.request(me, async move {
             fault::point("broker_connection.cancel");
-            if let Err(error) = broker.cancel(order, known_as).await {
-                lines.execution.tell(ExecutionMsg::CancelFailed(order, error));
+            let id = order.ticket.id;
+            if let Err(error) = broker.cancel(order).await {
+                lines.execution.tell(ExecutionMsg::CancelFailed(id, error));
             }
         });
     }
 
     /// Looks an order up, unless it is being submitted: "not here" would prove nothing then, and the answer tells.
-    fn look_up(&mut self, me: &ActorRef<ConnectionMsg>, order: ClientOrderId) {
-        if set(&self.submitting).contains(&order) {
+    fn look_up(&mut self, me: &ActorRef<ConnectionMsg>, order: Placed) {
+        let id = order.ticket.id;
+        if set(&self.submitting).contains(&id) {
             return;
         }
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
         self.request(me, async move {
             let result = broker.order(order).await.map(|found| found.map(Box::new));
-            lines.execution.tell(ExecutionMsg::LookedUp(order, result));
+            lines.execution.tell(ExecutionMsg::LookedUp(id, result));
         });
     }
 

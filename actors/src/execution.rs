@@ -37,7 +37,7 @@ use crate::domain::stages::{Stages, Stamp};
 use crate::domain::user::UserState;
 use crate::domain::waiting::Wait;
 use crate::fault;
-use crate::ports::broker::{Broker, BrokerError};
+use crate::ports::broker::{Broker, BrokerError, Placed};
 use crate::ports::journal::{CommitError, Journal, Receipt};
 use crate::ports::market::Market;
 use crate::risk::RiskMsg;
@@ -464,8 +464,8 @@ impl ExecutionState {
     }
 
     fn look_up(&self, order: ClientOrderId) {
-        if let Some(connection) = self.book.order(order).map(|order| order.ticket.connection) {
-            self.tell_broker(connection, ConnectionMsg::LookUp(order));
+        if let Some(order) = self.book.order(order) {
+            self.tell_broker(order.ticket.connection, ConnectionMsg::LookUp(Box::new(Placed::of(order))));
         }
     }
 

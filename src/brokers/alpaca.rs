@@ -1,8 +1,6 @@
 //! Alpaca: US shares and funds, with real or made-up money (Trading API v2, Market Data API v2).
 
 pub mod account;
-pub mod client;
-pub mod credentials;
 pub mod hours;
 pub mod map;
 pub mod market;
@@ -20,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::Url;
 
 use trade_actors::domain::ids::{ConnectionId, UserId};
@@ -29,23 +28,39 @@ use trade_actors::ports::clock::Clock;
 use trade_actors::ports::market::{Feed, Market};
 
 pub use self::account::AlpacaAccount;
-pub use self::client::SetUpError;
-pub use self::credentials::AlpacaCredentials;
-
-use self::client::Client;
 use self::market::AlpacaMarket;
 use self::session::{Hosts, Session};
-use super::Secrets;
 use super::accounts::Accounts;
+use super::credentials::{Auth, BrokerSecret, Kind};
+use super::http::{Client, SetUpError};
+use super::probe::Probed;
+use super::{About, Ground, House, Secrets};
 use crate::config::AlpacaConfig;
 
 /// The broker's name.
 pub const NAME: &str = "alpaca";
 
+/// What it is called, and how one gets in.
+pub const ABOUT: About = About {
+    name: NAME,
+    title: "Alpaca",
+    ways_in: &[Kind::ApiKey, Kind::OAuth],
+    modes: &[Mode::Paper, Mode::Live],
+};
+
+/// Makes the broker.
+///
+/// # Errors
+/// When an address is none, or the build has no usable cryptography.
+pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
+    let (secrets, clock) = (Arc::clone(&ground.secrets), Arc::clone(&ground.clock));
+    Ok(Arc::new(Alpaca::new(&ground.config.alpaca, secrets, clock)?))
+}
+
 /// Every Alpaca account that somebody holds, and what they share.
 #[derive(Debug)]
 pub struct Alpaca {
-    house: Arc<House>,
+    shared: Arc<Shared>,
     accounts: Accounts<AlpacaAccount>,
 }
 
@@ -54,7 +69,7 @@ type Way = ([u8; 32], bool);
 
 /// What all accounts share.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct Shared {
     config: AlpacaConfig,
     client: Client,
     live: Hosts,
@@ -77,7 +92,7 @@ impl Alpaca {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SetUpError> {
         let client = Client::new(Duration::from_millis(u64::from(config.timeout_ms)))?;
-        let house = House {
+        let shared = Shared {
             live: hosts(config, &config.live_url, &config.live_stream_url)?,
             paper: hosts(config, &config.paper_url, &config.paper_stream_url)?,
             config: config.clone(),
@@ -87,13 +102,7 @@ impl Alpaca {
             secrets,
             sessions: Mutex::default(),
         };
-        Ok(Self { house: Arc::new(house), accounts: Accounts::default() })
-    }
-
-    /// Returns the account of a connection, not yet connected. Two holders of one connection share one account.
-    #[must_use]
-    pub fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker> {
-        self.accounts.open(connection, || AlpacaAccount::new(Arc::clone(&self.house), user, connection))
+        Ok(Self { shared: Arc::new(shared), accounts: Accounts::default() })
     }
 
     /// Has a connection read its credentials again: they were replaced or removed.
@@ -102,33 +111,32 @@ impl Alpaca {
             account.renew();
         }
     }
+}
 
-    /// Returns what can be traded, with prices and hours.
-    #[must_use]
-    pub fn market(&self) -> Arc<dyn Market> {
-        Arc::clone(&self.house.market) as Arc<dyn Market>
+impl House for Alpaca {
+    fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker> {
+        self.accounts.open(connection, || AlpacaAccount::new(Arc::clone(&self.shared), user, connection))
     }
 
-    /// Returns the stream of prices; one at a time is to be read.
-    #[must_use]
-    pub fn feed(&self) -> Box<dyn Feed> {
-        self.house.market.feed()
+    fn market(&self) -> Arc<dyn Market> {
+        Arc::clone(&self.shared.market) as Arc<dyn Market>
     }
 
-    /// Tries credentials out (FR-015): asks Alpaca for their account, and sends nothing to the market. Returns what
-    /// people know the account by.
-    ///
-    /// # Errors
-    /// When they do not work, when the account may not trade, or when Alpaca cannot be asked.
-    pub async fn probe(&self, credentials: AlpacaCredentials, mode: Mode) -> Result<String, BrokerError> {
-        let session = self.house.session(credentials, mode);
-        Ok(account::fetch(&session).await?.account_number)
+    fn feed(&self) -> Box<dyn Feed> {
+        self.shared.market.feed()
+    }
+
+    fn probe(&self, secret: BrokerSecret) -> BoxFuture<'_, Result<Probed, BrokerError>> {
+        Box::pin(async move {
+            let session = self.shared.session(secret.auth, secret.mode);
+            Ok(Probed { account: account::fetch(&session).await?.account_number })
+        })
     }
 }
 
-impl House {
+impl Shared {
     /// Returns the way to an account.
-    fn session(&self, credentials: AlpacaCredentials, mode: Mode) -> Arc<Session> {
+    fn session(&self, credentials: Auth, mode: Mode) -> Arc<Session> {
         let key = (credentials.fingerprint(), mode == Mode::Live);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = sessions.get(&key).and_then(Weak::upgrade) {

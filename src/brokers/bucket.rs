@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use trade_actors::domain::stages::Stamp;
 
-/// What one token is made of: a token a minute is one of these a microsecond.
-const TOKEN: u64 = 60_000_000;
-
 /// How pressing a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
@@ -16,12 +13,37 @@ pub enum Urgency {
     Normal,
 }
 
-/// A token bucket for one account. Pure: time is told to it.
+/// How much a broker lets be asked in a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// How many requests, or how much weight of them.
+    pub limit: u32,
+    /// In how long.
+    pub window: Duration,
+}
+
+impl Allowance {
+    /// Returns an allowance by the minute.
+    #[must_use]
+    pub const fn per_minute(limit: u32) -> Self {
+        Self { limit, window: Duration::from_secs(60) }
+    }
+
+    /// Returns an allowance by the second.
+    #[must_use]
+    pub const fn per_second(limit: u32) -> Self {
+        Self { limit, window: Duration::from_secs(1) }
+    }
+}
+
+/// A token bucket for one account or address. Pure: time is told to it.
 ///
-/// Capacity and a minute's refill together stay one below half of the broker's allowance, so that no rolling minute
+/// Capacity and a window's refill together stay one below half of the broker's allowance, so that no rolling window
 /// holds more, wherever it begins.
 #[derive(Clone, Debug)]
 pub struct Bucket {
+    /// What one token is made of: a token a window is one of these a microsecond.
+    token: u64,
     capacity: u64,
     reserve: u64,
     refill: u64,
@@ -31,41 +53,44 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Returns a full bucket for a broker that allows `per_minute` requests.
+    /// Returns a full bucket for what a broker allows.
     #[must_use]
-    pub const fn new(per_minute: u32, now: Stamp) -> Self {
-        let allowed = (per_minute / 2) as u64;
+    pub fn new(allowance: Allowance, now: Stamp) -> Self {
+        let token = u64::try_from(allowance.window.as_micros()).unwrap_or(u64::MAX).max(1);
+        let allowed = u64::from(allowance.limit / 2);
         let usable = if allowed > 2 { allowed - 1 } else { 2 };
         let capacity = usable.div_ceil(5);
         Self {
-            capacity: capacity * TOKEN,
-            reserve: capacity / 4 * TOKEN,
+            token,
+            capacity: capacity.saturating_mul(token),
+            reserve: (capacity / 4).saturating_mul(token),
             refill: usable - capacity,
-            level: capacity * TOKEN,
+            level: capacity.saturating_mul(token),
             at: now,
             closed_until: Stamp(0),
         }
     }
 
-    /// Takes a token.
+    /// Takes the tokens of one request. One that costs more than there can ever be takes all there can be.
     ///
     /// # Errors
-    /// When there is none: how long to wait before asking again.
-    pub fn take(&mut self, urgency: Urgency, now: Stamp) -> Result<(), Duration> {
+    /// When there are too few: how long to wait before asking again.
+    pub fn take(&mut self, cost: u32, urgency: Urgency, now: Stamp) -> Result<(), Duration> {
         let passed = now.0.saturating_sub(self.at.0);
         self.at = Stamp(self.at.0.max(now.0));
         self.level = self.level.saturating_add(passed.saturating_mul(self.refill)).min(self.capacity);
         if now.0 < self.closed_until.0 {
             return Err(Duration::from_micros(self.closed_until.0 - now.0));
         }
+        let cost = u64::from(cost).saturating_mul(self.token).min(self.capacity - self.reserve);
         let needed = match urgency {
-            Urgency::Pressing => TOKEN,
-            Urgency::Normal => TOKEN + self.reserve,
+            Urgency::Pressing => cost,
+            Urgency::Normal => cost + self.reserve,
         };
         if self.level < needed {
             return Err(Duration::from_micros((needed - self.level).div_ceil(self.refill)));
         }
-        self.level -= TOKEN;
+        self.level -= cost;
         Ok(())
     }
 
@@ -85,62 +110,70 @@ mod tests {
 
     #[test]
     fn the_usual_allowance_is_twenty_at_once_and_seventy_nine_a_minute() {
-        let bucket = Bucket::new(200, Stamp(0));
-        assert_eq!((bucket.capacity / TOKEN, bucket.refill, bucket.reserve / TOKEN), (20, 79, 5));
+        let bucket = Bucket::new(Allowance::per_minute(200), Stamp(0));
+        assert_eq!(
+            (bucket.capacity / bucket.token, bucket.refill, bucket.reserve / bucket.token),
+            (20, 79, 5)
+        );
     }
 
     #[test]
     fn the_last_tokens_are_for_what_cannot_wait() {
-        let mut bucket = Bucket::new(200, Stamp(0));
-        let normal = (0..30).filter(|_| bucket.take(Urgency::Normal, Stamp(1)).is_ok()).count();
+        let mut bucket = Bucket::new(Allowance::per_minute(200), Stamp(0));
+        let normal = (0..30).filter(|_| bucket.take(1, Urgency::Normal, Stamp(1)).is_ok()).count();
         assert_eq!(normal, 15);
-        let pressing = (0..30).filter(|_| bucket.take(Urgency::Pressing, Stamp(1)).is_ok()).count();
+        let pressing = (0..30).filter(|_| bucket.take(1, Urgency::Pressing, Stamp(1)).is_ok()).count();
         assert_eq!(pressing, 5);
-        let wait = bucket.take(Urgency::Pressing, Stamp(1)).unwrap_err();
+        let wait = bucket.take(1, Urgency::Pressing, Stamp(1)).unwrap_err();
         let later = Stamp(1 + u64::try_from(wait.as_micros()).unwrap());
-        assert!(bucket.take(Urgency::Pressing, Stamp(later.0 - 1)).is_err());
-        assert!(bucket.take(Urgency::Pressing, later).is_ok());
+        assert!(bucket.take(1, Urgency::Pressing, Stamp(later.0 - 1)).is_err());
+        assert!(bucket.take(1, Urgency::Pressing, later).is_ok());
     }
 
     #[test]
     fn a_closed_bucket_gives_nothing_before_its_time() {
-        let mut bucket = Bucket::new(200, Stamp(0));
+        let mut bucket = Bucket::new(Allowance::per_minute(200), Stamp(0));
         bucket.close(Duration::from_secs(30), Stamp(0));
-        assert_eq!(bucket.take(Urgency::Pressing, Stamp(MINUTE / 4)), Err(Duration::from_secs(15)));
-        assert_eq!(bucket.take(Urgency::Pressing, Stamp(MINUTE / 2)), Ok(()));
+        assert_eq!(bucket.take(1, Urgency::Pressing, Stamp(MINUTE / 4)), Err(Duration::from_secs(15)));
+        assert_eq!(bucket.take(1, Urgency::Pressing, Stamp(MINUTE / 2)), Ok(()));
     }
 
     proptest! {
-        /// However it is asked, and whatever the allowance: no rolling minute holds half of it.
+        /// However it is asked, at whatever weight, and whatever the allowance: no rolling window holds half of it.
         #[test]
-        fn no_rolling_minute_holds_half_of_the_allowance(
-            per_minute in 6_u32..1_000,
-            pauses in proptest::collection::vec((0_u64..2_000_000, any::<bool>()), 1..600),
+        fn no_rolling_window_holds_half_of_the_allowance(
+            limit in 6_u32..1_000,
+            seconds in 1_u64..120,
+            asked in proptest::collection::vec((0_u64..20, 1_u32..30, any::<bool>()), 1..600),
         ) {
-            let mut bucket = Bucket::new(per_minute, Stamp(0));
+            let window = Duration::from_secs(seconds);
+            let mut bucket = Bucket::new(Allowance { limit, window }, Stamp(0));
+            // As much as a request may cost at most.
+            let dearest = u32::try_from((bucket.capacity - bucket.reserve) / bucket.token).unwrap();
             let (mut now, mut granted) = (0, Vec::new());
-            for (pause, pressing) in pauses {
-                now += pause;
+            for (pause, cost, pressing) in asked {
+                now += pause * seconds * 1_000_000 / 600;
                 let urgency = if pressing { Urgency::Pressing } else { Urgency::Normal };
-                if bucket.take(urgency, Stamp(now)).is_ok() {
-                    granted.push(now);
+                if bucket.take(cost, urgency, Stamp(now)).is_ok() {
+                    granted.push((now, cost.min(dearest)));
                 }
             }
-            for from in &granted {
-                let within = granted.iter().filter(|at| (*from..*from + MINUTE).contains(at)).count();
-                prop_assert!(within < usize::try_from(per_minute / 2).unwrap(), "{within} from {from}");
+            for (from, _) in &granted {
+                let within = |(at, _): &&(u64, u32)| (*from..*from + seconds * 1_000_000).contains(at);
+                let weight: u32 = granted.iter().filter(within).map(|(_, cost)| cost).sum();
+                prop_assert!(weight < limit / 2, "{weight} from {from}");
             }
         }
 
         /// Waiting for as long as it was told always helps.
         #[test]
         fn a_wait_is_long_enough(per_minute in 6_u32..1_000, steps in 1_usize..200) {
-            let mut bucket = Bucket::new(per_minute, Stamp(0));
+            let mut bucket = Bucket::new(Allowance::per_minute(per_minute), Stamp(0));
             let mut now = 0;
             for _ in 0..steps {
-                if let Err(wait) = bucket.take(Urgency::Normal, Stamp(now)) {
+                if let Err(wait) = bucket.take(1, Urgency::Normal, Stamp(now)) {
                     now += u64::try_from(wait.as_micros()).unwrap();
-                    prop_assert!(bucket.take(Urgency::Normal, Stamp(now)).is_ok());
+                    prop_assert!(bucket.take(1, Urgency::Normal, Stamp(now)).is_ok());
                 }
             }
         }

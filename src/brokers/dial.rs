@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderMap;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
@@ -131,6 +133,14 @@ impl Resolve for PublicHosts {
 /// # Errors
 /// When it is not open in time, in words for the log.
 pub async fn open(url: &Url, tls: Arc<ClientConfig>) -> Result<Socket, String> {
+    open_with(url, HeaderMap::new(), tls).await
+}
+
+/// Opens a WebSocket with headers of the caller's.
+///
+/// # Errors
+/// When it is not open in time, in words for the log.
+pub async fn open_with(url: &Url, headers: HeaderMap, tls: Arc<ClientConfig>) -> Result<Socket, String> {
     let opening = Box::pin(async {
         let host = url.host_str().ok_or("the address names no host")?;
         let port = url.port_or_known_default().ok_or("the address names no port")?;
@@ -140,7 +150,9 @@ pub async fn open(url: &Url, tls: Arc<ClientConfig>) -> Result<Socket, String> {
             .max_message_size(Some(MESSAGE_MAX))
             .max_frame_size(Some(MESSAGE_MAX));
         let connector = Some(Connector::Rustls(tls));
-        let (socket, _) = client_async_tls_with_config(url.as_str(), stream, Some(limits), connector)
+        let mut request = url.as_str().into_client_request().map_err(|error| error.to_string())?;
+        request.headers_mut().extend(headers);
+        let (socket, _) = client_async_tls_with_config(request, stream, Some(limits), connector)
             .await
             .map_err(|error| error.to_string())?;
         Ok(socket)

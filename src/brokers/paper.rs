@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 use trade_actors::domain::event::{Event, Fact};
-use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
+use trade_actors::domain::ids::{ClientOrderId, ConnectionId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Money, Price, Quantity};
 use trade_actors::domain::order::Ticket;
@@ -23,7 +23,7 @@ use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, Refusal, RefusalCode};
 use trade_actors::domain::signal::OrderKind;
-use trade_actors::ports::broker::{Broker, BrokerError, IdScope, Listener, Promises, Told};
+use trade_actors::ports::broker::{Broker, BrokerError, IdScope, Listener, Placed, Promises, Told};
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::journal::{CommitError, Journal};
 use trade_actors::ports::market::Market;
@@ -335,22 +335,18 @@ impl Broker for PaperBroker {
         })
     }
 
-    fn cancel(
-        &self,
-        order: ClientOrderId,
-        _: Option<BrokerOrderId>,
-    ) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn cancel(&self, order: Placed) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
-            let answer = self.withdraw(order).await;
+            let answer = self.withdraw(order.ticket.id).await;
             self.lag().await;
             answer
         })
     }
 
-    fn order(&self, order: ClientOrderId) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
+    fn order(&self, order: Placed) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
         Box::pin(async move {
             let mut desk = self.desk().await?;
-            self.known(&mut desk, order).await
+            self.known(&mut desk, order.ticket.id).await
         })
     }
 

@@ -1,14 +1,12 @@
 //! Trying credentials out before they are kept (FR-015): one question about the account, nothing to the market.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use trade_actors::ports::broker::BrokerError;
+use trade_actors::ports::broker::{BrokerError, UnknownBroker};
 
-use super::alpaca::Alpaca;
-use crate::vault::BrokerSecret;
+use super::Venues;
+use super::credentials::BrokerSecret;
 
 /// What a test of credentials found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,18 +24,13 @@ pub trait Prober: Send + Sync + Debug {
     fn probe<'a>(&'a self, secret: &'a BrokerSecret) -> BoxFuture<'a, Result<Probed, BrokerError>>;
 }
 
-/// The brokers themselves.
-#[derive(Clone, Debug)]
-pub struct Live {
-    /// Alpaca.
-    pub alpaca: Arc<Alpaca>,
-}
-
-impl Prober for Live {
+impl Prober for Venues {
     fn probe<'a>(&'a self, secret: &'a BrokerSecret) -> BoxFuture<'a, Result<Probed, BrokerError>> {
-        match secret {
-            BrokerSecret::Alpaca { mode, auth } => {
-                async move { Ok(Probed { account: self.alpaca.probe(auth.clone(), *mode).await? }) }.boxed()
+        match self.get(&secret.broker) {
+            Some(house) => house.probe(secret.clone()),
+            None => {
+                let unknown = UnknownBroker(secret.broker.clone()).to_string();
+                Box::pin(async { Err(BrokerError::Unknown(unknown)) })
             }
         }
     }
@@ -54,7 +47,7 @@ pub(crate) mod fakes {
 
     impl Prober for Unasked {
         fn probe<'a>(&'a self, secret: &'a BrokerSecret) -> BoxFuture<'a, Result<Probed, BrokerError>> {
-            panic!("{} was asked", secret.broker());
+            panic!("{} was asked", secret.broker);
         }
     }
 }

@@ -12,6 +12,53 @@ use crate::brokers::dial::is_reachable;
 pub struct BrokersConfig {
     /// Alpaca.
     pub alpaca: AlpacaConfig,
+    /// Binance, spot.
+    pub binance: VenueConfig,
+    /// Bybit, spot.
+    pub bybit: VenueConfig,
+    /// Coinbase Advanced Trade.
+    pub coinbase: VenueConfig,
+    /// Gemini.
+    pub gemini: VenueConfig,
+    /// Kraken, spot.
+    pub kraken: VenueConfig,
+}
+
+/// A venue's addresses, where they are not the usual ones, and the money it is used with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VenueConfig {
+    /// Trading with real money; empty: the venue's own address.
+    pub live_url: String,
+    /// Trading with made-up money; empty: the venue's own test address, if it has one.
+    pub paper_url: String,
+    /// News of live orders; empty: the venue's own address.
+    pub live_stream_url: String,
+    /// News of paper orders; empty: the venue's own test address, if it has one.
+    pub paper_stream_url: String,
+    /// Prices and instruments; empty: the venue's own address.
+    pub data_url: String,
+    /// Prices as they change; empty: the venue's own address.
+    pub data_stream_url: String,
+    /// The money that accounts are counted in; only what trades against it is traded. Empty: the venue's usual one.
+    pub settlement: String,
+    /// How long a request may take, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+impl Default for VenueConfig {
+    fn default() -> Self {
+        Self {
+            live_url: String::new(),
+            paper_url: String::new(),
+            live_stream_url: String::new(),
+            paper_stream_url: String::new(),
+            data_url: String::new(),
+            data_stream_url: String::new(),
+            settlement: String::new(),
+            timeout_ms: 10_000,
+        }
+    }
 }
 
 /// Alpaca's addresses and what it allows.
@@ -83,8 +130,72 @@ fn is_stream_or_empty(url: &str) -> bool {
 }
 
 const WEB: &str = "https:// and a host such as https://api.alpaca.markets, or http:// and this machine";
+const WEB_OR_EMPTY: &str = "empty, https:// and a host, or http:// and this machine";
 const STREAM: &str = "wss:// and a host, or ws:// and this machine";
 const STREAM_OR_EMPTY: &str = "empty, wss:// and a host, or ws:// and this machine";
+
+fn is_web_or_empty(url: &str) -> bool {
+    url.is_empty() || is_web(url)
+}
+
+/// Returns whether a text may name a currency: `USD`, `USDT`; or is empty.
+fn is_currency_or_empty(text: &str) -> bool {
+    text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+}
+
+/// The keys of one venue.
+macro_rules! venue {
+    ($field:ident, $name:literal) => {
+        &[
+            Key {
+                name: concat!("brokers.", $name, ".live_url"),
+                allowed: WEB_OR_EMPTY,
+                holds: |config| is_web_or_empty(&config.brokers.$field.live_url),
+            },
+            Key {
+                name: concat!("brokers.", $name, ".paper_url"),
+                allowed: WEB_OR_EMPTY,
+                holds: |config| is_web_or_empty(&config.brokers.$field.paper_url),
+            },
+            Key {
+                name: concat!("brokers.", $name, ".live_stream_url"),
+                allowed: STREAM_OR_EMPTY,
+                holds: |config| is_stream_or_empty(&config.brokers.$field.live_stream_url),
+            },
+            Key {
+                name: concat!("brokers.", $name, ".paper_stream_url"),
+                allowed: STREAM_OR_EMPTY,
+                holds: |config| is_stream_or_empty(&config.brokers.$field.paper_stream_url),
+            },
+            Key {
+                name: concat!("brokers.", $name, ".data_url"),
+                allowed: WEB_OR_EMPTY,
+                holds: |config| is_web_or_empty(&config.brokers.$field.data_url),
+            },
+            Key {
+                name: concat!("brokers.", $name, ".data_stream_url"),
+                allowed: STREAM_OR_EMPTY,
+                holds: |config| is_stream_or_empty(&config.brokers.$field.data_stream_url),
+            },
+            Key {
+                name: concat!("brokers.", $name, ".settlement"),
+                allowed: "the upper-case code of a currency, such as \"USDT\", or nothing",
+                holds: |config| is_currency_or_empty(&config.brokers.$field.settlement),
+            },
+            Key {
+                name: concat!("brokers.", $name, ".timeout_ms"),
+                allowed: "a whole number of milliseconds from 100 to 60000",
+                holds: |config| (100..=60_000).contains(&config.brokers.$field.timeout_ms),
+            },
+        ]
+    };
+}
+
+pub(super) const BINANCE: &[Key] = venue!(binance, "binance");
+pub(super) const BYBIT: &[Key] = venue!(bybit, "bybit");
+pub(super) const COINBASE: &[Key] = venue!(coinbase, "coinbase");
+pub(super) const GEMINI: &[Key] = venue!(gemini, "gemini");
+pub(super) const KRAKEN: &[Key] = venue!(kraken, "kraken");
 
 pub(super) const KEYS: &[Key] = &[
     Key {

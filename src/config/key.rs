@@ -38,6 +38,11 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         engine::KEYS,
         foreign::PAPER,
         brokers::KEYS,
+        brokers::BINANCE,
+        brokers::BYBIT,
+        brokers::COINBASE,
+        brokers::GEMINI,
+        brokers::KRAKEN,
         foreign::RISK,
     ];
     sections.into_iter().flatten()

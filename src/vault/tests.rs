@@ -2,14 +2,16 @@ use uuid::Uuid;
 
 use super::*;
 use crate::auth::fakes::{MemoryVault, fixture, user};
+use crate::brokers::credentials::Auth;
+use trade_actors::domain::order::Mode;
 
 fn connection(number: u128) -> ConnectionId {
     ConnectionId::new(Uuid::from_u128(number))
 }
 
 fn secret(text: &str) -> BrokerSecret {
-    let auth = AlpacaCredentials::ApiKey { key_id: format!("PK-{text}").into(), secret: text.into() };
-    BrokerSecret::Alpaca { mode: Mode::Paper, auth }
+    let auth = Auth::ApiKey { key_id: format!("PK-{text}").into(), secret: text.into() };
+    BrokerSecret { broker: "alpaca".to_owned(), mode: Mode::Paper, auth }
 }
 
 fn texts(found: Option<BrokerSecret>) -> Option<String> {

@@ -13,11 +13,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use trade_actors::domain::event::Event;
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
-use trade_executor::brokers::alpaca::AlpacaCredentials;
+use trade_executor::brokers::credentials::{Auth, BrokerSecret};
 use trade_executor::keys::MasterKey;
 use trade_executor::store::vault::SledVault;
 use trade_executor::telemetry::is_for_the_log;
-use trade_executor::vault::{BrokerSecret, Credentials};
+use trade_executor::vault::Credentials;
 use venues::account::{AccountChange, AccountSpec};
 
 use crate::support::api::order;
@@ -256,8 +256,8 @@ async fn keys_that_a_crash_left_behind_are_swept_and_those_in_use_are_kept() {
     let store = vault(&data);
     let kept = store.list().unwrap();
     let (user, _) = kept[0];
-    let auth = AlpacaCredentials::ApiKey { key_id: KEY.into(), secret: SECRET.into() };
-    let secret = BrokerSecret::Alpaca { mode: Mode::Paper, auth };
+    let auth = Auth::ApiKey { key_id: KEY.into(), secret: SECRET.into() };
+    let secret = BrokerSecret { broker: "alpaca".to_owned(), mode: Mode::Paper, auth };
     let stranger = UserId::new(uuid::Uuid::from_u128(7));
     for owner in [user, stranger] {
         store.put(owner, ConnectionId::new(uuid::Uuid::from_u128(1)), &secret).unwrap();

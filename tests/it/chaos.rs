@@ -260,7 +260,6 @@ async fn is_at_rest(person: &Person, venue: &Venue) -> bool {
     covered && person.api.trades().await.iter().all(done)
 }
 
-#[ignore = "a random search that still finds something now and then: run it with --run-ignored all"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chaos_loses_nothing_doubles_nothing_and_leaves_nothing_unprotected() {
     let size = Size::wanted();

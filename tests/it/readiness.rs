@@ -5,10 +5,8 @@ use std::sync::Arc;
 use trade_actors::ports::clock::{Clock, SystemClock};
 use trade_actors::ports::store::Vault;
 use trade_executor::auth::Auth;
-use trade_executor::brokers::NoSecrets;
-use trade_executor::brokers::alpaca::Alpaca;
-use trade_executor::brokers::probe::Live;
-use trade_executor::config::AlpacaConfig;
+use trade_executor::brokers::{Ground, NoSecrets, Venues};
+use trade_executor::config::BrokersConfig;
 use trade_executor::config::web::WebConfig;
 use trade_executor::keys::MasterKey;
 use trade_executor::store::vault::SledVault;
@@ -27,12 +25,12 @@ async fn an_engine_that_starts_answers_503_and_says_when_to_come_again() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let credentials = Credentials::new(Arc::clone(&vault), Arc::clone(&keys));
     let auth = Arc::new(Auth::new(vault, Arc::clone(&clock), Arc::clone(&keys)));
-    let alpaca = Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), clock).unwrap();
+    let ground = Ground { config: &BrokersConfig::default(), secrets: Arc::new(NoSecrets), clock };
     let web = Web {
         engine: EngineSlot::default(),
         auth,
         credentials,
-        prober: Arc::new(Live { alpaca: Arc::new(alpaca) }),
+        prober: Arc::new(Venues::open(&ground).unwrap()),
         keys,
         config: Arc::new(WebConfig::default()),
         new_user_limits: trade_actors::domain::risk::Limits::default(),

@@ -105,21 +105,26 @@ fn is_known(order: &Order, known_balance: Option<&Balance>, report: &OrderReport
 /// Returns the executions that a report tells, made up from its total where it does not tell each.
 ///
 /// A total only grows, so that reports may come in any order and any number of times: what one adds to the total known
-/// is one execution, at the price that makes the average right.
+/// is those executions of it that were not told before, or one, at the price that makes the average right.
 fn caught_up(order: &Order, report: &OrderReport) -> Vec<Fill> {
     let Some(done) = report.done else { return report.fills.clone() };
     let new = done.quantity.min(order.ticket.quantity).less(order.cum_qty);
     let Some(average) = done.price.filter(|_| !new.is_zero()) else { return Vec::new() };
-    if let [fill] = report.fills.as_slice()
-        && fill.quantity == new
-        && !order.knows(&fill.execution)
-    {
-        return vec![fill.clone()];
+    let told = report.fills.iter().filter(|fill| !order.knows(&fill.execution));
+    if told.clone().map(|fill| fill.quantity).sum::<Quantity>() == new {
+        return told.cloned().collect();
     }
     let cost = average.notional(order.cum_qty + new) - order.cum_cost;
     let exact = cost.get().checked_div(new.get()).and_then(|price| Price::new(price).ok());
     let execution = ExecutionId::new(format!("total-{}", order.cum_qty + new));
-    vec![Fill { execution, quantity: new, price: exact.unwrap_or(average), fee: Money::ZERO, at: done.at }]
+    vec![Fill {
+        execution,
+        quantity: new,
+        price: exact.unwrap_or(average),
+        fee: Money::ZERO,
+        kept: Quantity::ZERO,
+        at: done.at,
+    }]
 }
 
 /// Returns what the fills among `events` change about the protection of the order's position.

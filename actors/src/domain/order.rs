@@ -60,10 +60,19 @@ pub struct Fill {
     pub quantity: Quantity,
     /// At what price.
     pub price: Price,
-    /// What the broker charged.
+    /// What the broker charged in money.
     pub fee: Money,
+    /// How much of what was bought the broker kept as its fee, as venues for coins do.
+    #[serde(default, skip_serializing_if = "Fill::keeps_nothing")]
+    pub kept: Quantity,
     /// When, by the broker's clock.
     pub at: DateTime<Utc>,
+}
+
+impl Fill {
+    const fn keeps_nothing(kept: &Quantity) -> bool {
+        kept.is_zero()
+    }
 }
 
 /// What can happen to an order after it was created.

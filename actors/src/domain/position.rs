@@ -75,6 +75,10 @@ impl Position {
             self.net = self.net + moved;
             self.cost += moved.value(fill.price);
         }
+        // It was paid for with the rest, so that the cost stays.
+        if side == Side::Buy && !self.net.is_short() {
+            self.net = self.net + Net::new(-fill.kept.min(self.net.size()).get());
+        }
         self
     }
 
@@ -105,6 +109,7 @@ mod tests {
             quantity: Quantity::new(Decimal::from(quantity)).unwrap(),
             price: Price::new(Decimal::from(price)).unwrap(),
             fee: Money::ZERO,
+            kept: Quantity::ZERO,
             at: DateTime::UNIX_EPOCH,
         }
     }
@@ -123,6 +128,19 @@ mod tests {
         assert_eq!(position.realized, money(200));
         assert_eq!(position.avg_px(), Price::new(Decimal::TEN).ok());
         assert_eq!(position.unrealized(Price::new(Decimal::from(12)).unwrap()), money(120));
+    }
+
+    #[test]
+    fn a_fee_kept_of_what_was_bought_is_paid_for_and_not_held() {
+        let kept = Quantity::new(Decimal::new(1, 1)).unwrap();
+        let position = flat().after(Side::Buy, &Fill { kept, ..fill(100, 10) });
+        assert_eq!((position.net.get(), position.cost), (Decimal::new(999, 1), money(1_000)));
+        let all = Fill { quantity: position.net.size(), ..fill(1, 10) };
+        let closed = position.after(Side::Sell, &all);
+        assert!(closed.net.is_flat() && closed.cost == Money::ZERO);
+        assert_eq!(closed.realized, money(-1));
+        let short = flat().after(Side::Sell, &fill(10, 10)).after(Side::Buy, &Fill { kept, ..fill(4, 10) });
+        assert_eq!(short.net, Net::new(Decimal::from(-6)));
     }
 
     #[test]

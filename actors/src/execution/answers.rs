@@ -16,7 +16,7 @@ use crate::domain::order::{OrderStatus, OrderStep};
 use crate::domain::report::{OrderReport, ReportedState};
 use crate::domain::stages::Stages;
 use crate::fault;
-use crate::ports::broker::{BrokerError, IdScope};
+use crate::ports::broker::{BrokerError, IdScope, Placed};
 use crate::risk::RiskMsg;
 
 /// A pause that cannot be told is this one.
@@ -201,8 +201,7 @@ impl ExecutionState {
         if self.is_canceling(id)
             && let Some(order) = self.book.order(id)
         {
-            let known_as = order.broker_order.clone();
-            self.tell_broker(order.ticket.connection, ConnectionMsg::Cancel(id, known_as));
+            self.tell_broker(order.ticket.connection, ConnectionMsg::Cancel(Box::new(Placed::of(order))));
         }
     }
 
@@ -249,8 +248,8 @@ impl ExecutionState {
         events.extend(protected(order, self.book.user(), tick, &events));
         if ended && report.state == ReportedState::Open {
             tracing::warn!(order = %id, "the broker works on an order that had ended; it is cancelled");
-            let known_as = Some(report.broker_order.clone());
-            self.tell_broker(connection, ConnectionMsg::Cancel(id, known_as));
+            let placed = Placed { known_as: Some(report.broker_order.clone()), ..Placed::of(order) };
+            self.tell_broker(connection, ConnectionMsg::Cancel(Box::new(placed)));
         }
         // A balance that is recorded reaches Risk with the other facts.
         let recorded = events.iter().any(|event| matches!(event, Event::BalanceSeen { .. }));

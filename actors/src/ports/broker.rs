@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 
-use crate::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
+use crate::domain::ids::{BrokerOrderId, ConnectionId, UserId};
 use crate::domain::instrument::Symbol;
 use crate::domain::money::Quantity;
-use crate::domain::order::Ticket;
+use crate::domain::order::{Order, Ticket};
 use crate::domain::portfolio::{Balance, Quote};
 use crate::domain::position::Position;
 use crate::domain::report::{OrderReport, Refusal, RefusalCode};
@@ -72,6 +73,31 @@ pub struct Promises {
     pub ids: IdScope,
 }
 
+/// An order of ours that a broker may have.
+///
+/// Some venues find an order only by symbol and id, and some take no ids of ours: those find it by what it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    /// What was sent.
+    pub ticket: Ticket,
+    /// The broker's id of it, as far as it told one.
+    pub known_as: Option<BrokerOrderId>,
+    /// When it was decided: the broker cannot have it from an earlier time.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Placed {
+    /// Returns what is known of an order that may have been sent.
+    #[must_use]
+    pub fn of(order: &Order) -> Self {
+        Self {
+            ticket: order.ticket.clone(),
+            known_as: order.broker_order.clone(),
+            created_at: order.created_at,
+        }
+    }
+}
+
 /// One account at one broker.
 pub trait Broker: Send + Sync + std::fmt::Debug {
     /// Opens the session, and returns the account's balance.
@@ -90,17 +116,13 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// See [`BrokerError`].
-    fn cancel(
-        &self,
-        order: ClientOrderId,
-        known_as: Option<BrokerOrderId>,
-    ) -> BoxFuture<'_, Result<(), BrokerError>>;
+    fn cancel(&self, order: Placed) -> BoxFuture<'_, Result<(), BrokerError>>;
 
-    /// Looks an order up by our id; `None`: the broker has never seen it.
+    /// Looks an order up; `None`: the broker has never seen it.
     ///
     /// # Errors
     /// See [`BrokerError`]; a failed look-up says nothing about the order.
-    fn order(&self, order: ClientOrderId) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>>;
+    fn order(&self, order: Placed) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>>;
 
     /// Returns every open order that carries an id of ours.
     ///

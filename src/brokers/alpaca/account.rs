@@ -17,14 +17,15 @@ use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, RefusalCode};
 use trade_actors::domain::signal::OrderKind;
-use trade_actors::ports::broker::{Broker, BrokerError, IdScope, Listener, Promises, Told};
+use trade_actors::ports::broker::{Broker, BrokerError, IdScope, Listener, Placed, Promises, Told};
 
 use super::refusal::{Verdict, duplicate, no_credentials};
 use super::session::{Service, Session, read, unexpected};
 use super::tally::{Known, Missing, Tally};
-use super::{House, map, updates, wire};
+use super::{NAME, Shared, map, updates, wire};
 use crate::brokers::accounts::Hearing;
 use crate::brokers::bucket::Urgency;
+use crate::brokers::credentials::BrokerSecret;
 
 /// When to try again after the credentials could not be read.
 const RETRY: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ struct Way {
 /// One account at Alpaca.
 #[derive(Debug)]
 pub struct AlpacaAccount {
-    house: Arc<House>,
+    shared: Arc<Shared>,
     me: Weak<Self>,
     user: UserId,
     connection: ConnectionId,
@@ -69,9 +70,9 @@ pub async fn fetch(session: &Session) -> Result<wire::Account, BrokerError> {
 }
 
 impl AlpacaAccount {
-    pub(super) fn new(house: Arc<House>, user: UserId, connection: ConnectionId) -> Arc<Self> {
+    pub(super) fn new(shared: Arc<Shared>, user: UserId, connection: ConnectionId) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
-            house,
+            shared,
             me: me.clone(),
             user,
             connection,
@@ -91,16 +92,16 @@ impl AlpacaAccount {
         if let Way { session: Some(session), is_suspect: false } = &*way {
             return Ok(Arc::clone(session));
         }
-        let found = self.house.secrets.alpaca(self.user, self.connection).map_err(|error| {
+        let found = self.shared.secrets.of(self.user, self.connection, NAME).map_err(|error| {
             tracing::warn!(connection.id = %self.connection, %error, "an Alpaca account's credentials cannot be read");
             BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after: RETRY }
         })?;
-        let Some((credentials, mode)) = found else {
+        let Some(BrokerSecret { auth, mode, .. }) = found else {
             way.session = None;
             return Err(BrokerError::Refused(no_credentials()));
         };
         // The same credentials lead to the same session, and with it to the count of what was asked.
-        let session = self.house.session(credentials, mode);
+        let session = self.shared.session(auth, mode);
         *way = Way { session: Some(Arc::clone(&session)), is_suspect: false };
         Ok(session)
     }
@@ -126,7 +127,7 @@ impl AlpacaAccount {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.house.clock.now()
+        self.shared.clock.now()
     }
 
     fn follow(&self) {
@@ -170,7 +171,7 @@ impl AlpacaAccount {
                 Ok(None) | Err(_) => Err(BrokerError::Taken(duplicate())),
             },
             Err(Verdict::Halted(refusal)) => {
-                self.house.market.halt_for_now(ticket.symbol);
+                self.shared.market.halt_for_now(ticket.symbol);
                 Err(BrokerError::Refused(refusal))
             }
             Err(Verdict::Error(error)) => Err(error),
@@ -338,6 +339,7 @@ fn execution(update: &wire::TradeUpdate, now: DateTime<Utc>) -> Option<Fill> {
         quantity: Quantity::new(update.qty?.0).ok()?,
         price: Price::new(update.price?.0).ok()?,
         fee: Money::ZERO,
+        kept: Quantity::ZERO,
         at: update.timestamp.unwrap_or(now),
     })
 }
@@ -363,7 +365,7 @@ impl Broker for AlpacaAccount {
         Box::pin(self.with(async |session: &Session| {
             self.list_open(session).await?;
             let balance = self.count(session).await?;
-            self.house.market.join(&self.session()?).await;
+            self.shared.market.join(&self.session()?).await;
             Ok(balance)
         }))
     }
@@ -372,16 +374,17 @@ impl Broker for AlpacaAccount {
         Box::pin(async move { self.with(async |session: &Session| self.place(session, &ticket).await).await })
     }
 
-    fn cancel(
-        &self,
-        order: ClientOrderId,
-        known_as: Option<BrokerOrderId>,
-    ) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(self.with(async move |session: &Session| self.withdraw(session, order, known_as).await))
+    fn cancel(&self, order: Placed) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let Placed { ticket, known_as, .. } = order;
+        Box::pin(
+            self.with(async move |session: &Session| {
+                self.withdraw(session, ticket.id, known_as.clone()).await
+            }),
+        )
     }
 
-    fn order(&self, order: ClientOrderId) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
-        Box::pin(self.with(async move |session: &Session| self.look_up(session, order).await))
+    fn order(&self, order: Placed) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
+        Box::pin(self.with(async move |session: &Session| self.look_up(session, order.ticket.id).await))
     }
 
     fn open_orders(&self) -> BoxFuture<'_, Result<Vec<OrderReport>, BrokerError>> {

@@ -14,11 +14,11 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::Price;
 
-use super::credentials::AlpacaCredentials;
 use super::market::AlpacaMarket;
 use super::session::Session;
 use super::updates::{Ended, text, write};
 use super::{NAME, wire};
+use crate::brokers::credentials::Auth;
 use crate::brokers::dial::{Socket, open};
 
 /// Symbols that the free plan streams.
@@ -38,7 +38,7 @@ pub(super) async fn follow(market: Weak<AlpacaMarket>, mut wanted: watch::Receiv
     loop {
         wanted.mark_unchanged();
         let session = match market.upgrade() {
-            Some(market) => market.session().filter(|_| !market.to_stream(1).is_empty()),
+            Some(market) => market.session().filter(|_| !market.board().to_stream(1).is_empty()),
             None => return,
         };
         let Some(session) = session else {
@@ -49,7 +49,7 @@ pub(super) async fn follow(market: Weak<AlpacaMarket>, mut wanted: watch::Receiv
         };
         let ended = Box::pin(read(&session, &market, &mut wanted, &mut failures)).await;
         if let Some(market) = market.upgrade() {
-            market.set_streamed(BTreeSet::new());
+            market.board().set_streamed(BTreeSet::new());
             if matches!(ended, Ended::Unauthorized) {
                 market.pass_on();
             }
@@ -86,7 +86,7 @@ async fn read(
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
     loop {
-        let Some(wishes) = market.upgrade().map(|market| market.to_stream(STREAMED_MAX)) else {
+        let Some(wishes) = market.upgrade().map(|market| market.board().to_stream(STREAMED_MAX)) else {
             return Ended::Broken("nobody reads it".to_owned());
         };
         if let Err(ended) = wish(&mut socket, wishes, &mut wished).await {
@@ -161,13 +161,13 @@ fn apply(tick: wire::Tick, market: &AlpacaMarket) -> Option<Ended> {
     let named = |symbol: String| symbol.parse::<Symbol>().ok();
     match tick {
         wire::Tick::Quote { symbol, best } => market.show(named(symbol)?, &best),
-        wire::Tick::Trade { symbol, p, t } => market.traded(named(symbol)?, Price::new(p.0).ok()?, t),
+        wire::Tick::Trade { symbol, p, t } => market.board().traded(named(symbol)?, Price::new(p.0).ok()?, t),
         wire::Tick::Status { symbol, sc } => {
             // H and 2: halted; P: paused. T, 3, 5 and the rest: quoted or traded again.
-            market.halt(named(symbol)?, matches!(sc.as_str(), "H" | "2" | "P"));
+            market.board().halt(named(symbol)?, matches!(sc.as_str(), "H" | "2" | "P"));
         }
         wire::Tick::Subscription { quotes } => {
-            market.set_streamed(quotes.into_iter().filter_map(named).collect());
+            market.board().set_streamed(quotes.into_iter().filter_map(named).collect());
         }
         wire::Tick::Error { code, msg } => {
             tracing::debug!(broker = NAME, code, %msg, "Alpaca refused a wish on the stream of prices");
@@ -184,8 +184,9 @@ async fn greet(session: &Session) -> Result<Socket, Ended> {
     let mut socket = open(&session.hosts().data_stream, session.client().tls()).await?;
     said(&mut socket, "connected").await?;
     let (key, secret) = match session.credentials() {
-        AlpacaCredentials::ApiKey { key_id, secret } => (key_id.expose_secret(), secret.expose_secret()),
-        AlpacaCredentials::OAuth { access_token } => ("oauth", access_token.expose_secret()),
+        Auth::ApiKey { key_id, secret } => (key_id.expose_secret(), secret.expose_secret()),
+        Auth::OAuth { access_token } => ("oauth", access_token.expose_secret()),
+        Auth::Login { .. } | Auth::Account { .. } => return Err(Ended::Unauthorized),
     };
     let who = json!({"action": "auth", "key": key, "secret": secret});
     write(&mut socket, Message::text(who.to_string())).await?;

@@ -10,6 +10,7 @@ use trade_actors::domain::report::{Refusal, RefusalCode};
 use trade_actors::ports::broker::BrokerError;
 
 use super::wire;
+use crate::brokers::http::Reply;
 
 /// How long to wait after "too many requests" when Alpaca does not say.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -27,6 +28,15 @@ pub struct Head {
     pub retry_after: Option<String>,
     /// `X-RateLimit-Reset`, in seconds since 1970.
     pub reset: Option<String>,
+}
+
+impl Head {
+    /// Returns the head of a reply.
+    #[must_use]
+    pub fn of(reply: &Reply) -> Self {
+        let text = |name| reply.header(name).map(str::to_owned);
+        Self { status: reply.status, retry_after: text("retry-after"), reset: text("x-ratelimit-reset") }
+    }
 }
 
 /// What a reply that is no success means.

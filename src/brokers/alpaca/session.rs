@@ -3,19 +3,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::sleep;
+use zeroize::Zeroizing;
 
 use trade_actors::domain::report::{Refusal, RefusalCode};
 use trade_actors::ports::broker::BrokerError;
 use trade_actors::ports::clock::Clock;
 
-use super::client::{Client, Lost, Request};
-use super::credentials::AlpacaCredentials;
-use super::refusal::{Verdict, judge};
-use crate::brokers::bucket::{Bucket, Urgency};
+use super::refusal::{Head, Verdict, auth_failed, judge};
+use crate::brokers::bucket::{Allowance, Bucket, Urgency};
+use crate::brokers::credentials::Auth;
+use crate::brokers::http::{Client, Lost, Request, hidden};
 use crate::config::AlpacaConfig;
 
 /// Longest a request waits for its turn; past it, it was not sent.
@@ -26,6 +29,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const REPLY_MAX: usize = 1 << 20;
 /// Largest list of assets.
 const ASSETS_MAX: usize = 16 << 20;
+
+const KEY_ID: HeaderName = HeaderName::from_static("apca-api-key-id");
+const SECRET: HeaderName = HeaderName::from_static("apca-api-secret-key");
 
 /// Alpaca's hosts for one mode.
 #[derive(Clone, Debug)]
@@ -56,7 +62,7 @@ pub enum Service {
 pub struct Session {
     client: Client,
     hosts: Hosts,
-    credentials: AlpacaCredentials,
+    credentials: Auth,
     clock: Arc<dyn Clock>,
     trading: Mutex<Bucket>,
     data: Mutex<Bucket>,
@@ -69,10 +75,11 @@ impl Session {
         client: Client,
         config: &AlpacaConfig,
         hosts: Hosts,
-        credentials: AlpacaCredentials,
+        credentials: Auth,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let bucket = || Mutex::new(Bucket::new(config.requests_per_minute, clock.stamp()));
+        let bucket =
+            || Mutex::new(Bucket::new(Allowance::per_minute(config.requests_per_minute), clock.stamp()));
         let (trading, data) = (bucket(), bucket());
         Self { client, hosts, credentials, clock, trading, data }
     }
@@ -91,7 +98,7 @@ impl Session {
 
     /// Returns the credentials.
     #[must_use]
-    pub const fn credentials(&self) -> &AlpacaCredentials {
+    pub const fn credentials(&self) -> &Auth {
         &self.credentials
     }
 
@@ -114,7 +121,8 @@ impl Session {
     ) -> Result<Option<T>, BrokerError> {
         let limit = if path == "/v2/assets" { ASSETS_MAX } else { REPLY_MAX };
         let url = self.url(service, path, query);
-        let request = Request { method: Method::GET, url, body: Vec::new(), limit };
+        let request =
+            Request { method: Method::GET, url, headers: HeaderMap::new(), body: Vec::new(), limit };
         match self.ask(service, request, urgency).await {
             Ok(body) => read(&body).map(Some),
             Err(Verdict::Missing) => Ok(None),
@@ -134,13 +142,20 @@ impl Session {
         urgency: Urgency,
     ) -> Result<Vec<u8>, Verdict> {
         let url = self.url(Service::Trading, path, &[]);
-        let request = Request { method, url, body, limit: REPLY_MAX };
+        let request = Request { method, url, headers: HeaderMap::new(), body, limit: REPLY_MAX };
         self.ask(Service::Trading, request, urgency).await
     }
 
-    async fn ask(&self, service: Service, request: Request, urgency: Urgency) -> Result<Vec<u8>, Verdict> {
+    async fn ask(
+        &self,
+        service: Service,
+        mut request: Request,
+        urgency: Urgency,
+    ) -> Result<Vec<u8>, Verdict> {
+        let refused = || Verdict::Error(BrokerError::Refused(auth_failed()));
+        request.headers = headers(&self.credentials, !request.body.is_empty()).ok_or_else(refused)?;
         self.turn(service, urgency).await.map_err(Verdict::Error)?;
-        let reply = match self.client.send(request, &self.credentials).await {
+        let reply = match self.client.send(request).await {
             Ok(reply) => reply,
             Err(Lost::Unsent(why)) => {
                 tracing::debug!(broker = "alpaca", %why, "a request was not sent");
@@ -151,10 +166,10 @@ impl Session {
                 return Err(Verdict::Error(BrokerError::Unknown(format!("Alpaca: {why}"))));
             }
         };
-        if (200..300).contains(&reply.head.status) {
+        if reply.is_good() {
             return Ok(reply.body);
         }
-        match judge(&reply.head, &reply.body, self.clock.now()) {
+        match judge(&Head::of(&reply), &reply.body, self.clock.now()) {
             Verdict::Slow(retry_after) => {
                 self.bucket(service).close(retry_after, self.clock.stamp());
                 Err(Verdict::Error(throttled(retry_after)))
@@ -171,7 +186,7 @@ impl Session {
     async fn turn(&self, service: Service, urgency: Urgency) -> Result<(), BrokerError> {
         let mut waited = Duration::ZERO;
         loop {
-            let taken = self.bucket(service).take(urgency, self.clock.stamp());
+            let taken = self.bucket(service).take(1, urgency, self.clock.stamp());
             let Err(wait) = taken else { return Ok(()) };
             waited = waited.saturating_add(wait);
             if waited > TURN {
@@ -201,6 +216,26 @@ impl Session {
         }
         url
     }
+}
+
+/// Returns what says who asks; `None`: Alpaca knows no such credentials, or no header can carry them.
+fn headers(credentials: &Auth, has_body: bool) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    match credentials {
+        Auth::ApiKey { key_id, secret } => {
+            headers.insert(KEY_ID, hidden(key_id.expose_secret())?);
+            headers.insert(SECRET, hidden(secret.expose_secret())?);
+        }
+        Auth::OAuth { access_token } => {
+            let bearer = Zeroizing::new(format!("Bearer {}", access_token.expose_secret()));
+            headers.insert(AUTHORIZATION, hidden(&bearer)?);
+        }
+        Auth::Login { .. } | Auth::Account { .. } => return None,
+    }
+    if has_body {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Some(headers)
 }
 
 /// Words a request that was not sent, or not taken, because of too many before it.

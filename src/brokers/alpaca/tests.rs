@@ -14,7 +14,8 @@ use trade_actors::domain::report::RefusalCode;
 use trade_actors::domain::signal::{OrderKind, Trail};
 use trade_actors::ports::clock::SystemClock;
 
-use super::{Alpaca, AlpacaCredentials, map, wire};
+use super::{Alpaca, map, wire};
+use crate::brokers::credentials::Auth;
 use crate::brokers::{NoSecrets, sample};
 use crate::config::AlpacaConfig;
 
@@ -46,9 +47,9 @@ fn refused(ticket: &Ticket) -> RefusalCode {
 fn the_mode_decides_where_orders_go_and_where_their_news_come_from() {
     let alpaca =
         Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), Arc::new(SystemClock::new())).unwrap();
-    let keys = AlpacaCredentials::OAuth { access_token: SecretString::from("token".to_owned()) };
+    let keys = Auth::OAuth { access_token: SecretString::from("token".to_owned()) };
     for (mode, host) in [(Mode::Live, "api.alpaca.markets"), (Mode::Paper, "paper-api.alpaca.markets")] {
-        let session = alpaca.house.session(keys.clone(), mode);
+        let session = alpaca.shared.session(keys.clone(), mode);
         let hosts = session.hosts();
         assert_eq!((hosts.trading.host_str(), hosts.updates.host_str()), (Some(host), Some(host)));
     }

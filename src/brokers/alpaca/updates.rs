@@ -14,10 +14,10 @@ use trade_actors::domain::restart::backoff_from;
 use trade_actors::ports::broker::{BrokerError, Told};
 
 use super::account::AlpacaAccount;
-use super::credentials::AlpacaCredentials;
 use super::refusal::auth_failed;
 use super::session::Session;
 use super::wire;
+use crate::brokers::credentials::Auth;
 use crate::brokers::dial::{Socket, open};
 
 /// How often the other end is asked whether it is there.
@@ -149,12 +149,13 @@ pub(super) async fn write(socket: &mut Socket, message: Message) -> Result<(), E
 async fn greet(session: &Session) -> Result<Socket, Ended> {
     let mut socket = open(&session.hosts().updates, session.client().tls()).await?;
     let who = match session.credentials() {
-        AlpacaCredentials::ApiKey { key_id, secret } => {
+        Auth::ApiKey { key_id, secret } => {
             json!({"action": "auth", "key": key_id.expose_secret(), "secret": secret.expose_secret()})
         }
-        AlpacaCredentials::OAuth { access_token } => {
+        Auth::OAuth { access_token } => {
             json!({"action": "authenticate", "data": {"oauth_token": access_token.expose_secret()}})
         }
+        Auth::Login { .. } | Auth::Account { .. } => return Err(Ended::Unauthorized),
     };
     write(&mut socket, Message::text(who.to_string())).await?;
     let answer = frame(&mut socket, "authorization").await?;

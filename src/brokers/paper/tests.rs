@@ -10,9 +10,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use uuid::Uuid;
 
 use super::*;
-use crate::brokers::alpaca::Alpaca;
-use crate::brokers::{BROKERS, BuiltIn, NoSecrets, sample};
-use crate::config::AlpacaConfig;
+use crate::brokers::{BuiltIn, Ground, NoSecrets, VENUES, Venues, about, sample};
+use crate::config::BrokersConfig;
 use trade_actors::domain::money::{Net, Quantity};
 use trade_actors::domain::paper::{PaperAccount, report};
 use trade_actors::domain::report::ReportedState;
@@ -203,8 +202,8 @@ async fn the_same_id_is_one_order_before_and_after_a_restart() {
     assert_eq!(floor.account().submit(buy(1, 10)).await.unwrap(), first);
     floor.restart();
     assert_eq!(floor.account().submit(buy(1, 10)).await.unwrap(), first);
-    assert_eq!(floor.account().order(first.order).await.unwrap(), Some(first));
-    assert_eq!(floor.account().order(ClientOrderId::new(Uuid::from_u128(9))).await.unwrap(), None);
+    assert_eq!(floor.account().order(placed(first.order)).await.unwrap(), Some(first));
+    assert_eq!(floor.account().order(placed(ClientOrderId::new(Uuid::from_u128(9)))).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -239,7 +238,7 @@ async fn a_resting_order_fills_when_its_price_comes_and_is_told() {
     let told = reports.recv().await.unwrap();
     assert_eq!((told.state.clone(), told.fills.len()), (ReportedState::Filled, 1));
     assert_eq!(told.balance.unwrap().cash, money(100_000 - 940));
-    assert_eq!(account.order(told.order).await.unwrap(), Some(told));
+    assert_eq!(account.order(placed(told.order)).await.unwrap(), Some(told));
 }
 
 #[tokio::test]
@@ -256,7 +255,13 @@ async fn parts_are_told_one_by_one_and_looked_up_together_across_a_restart() {
         let told = reports.recv().await.unwrap();
         assert_eq!((told.state, told.fills.len()), (state, 1));
     }
-    assert_eq!(account.order(booked.order).await.unwrap().unwrap().fills.len(), 3);
+    assert_eq!(account.order(placed(booked.order)).await.unwrap().unwrap().fills.len(), 3);
+}
+
+/// What the engine knows of an order that may have been sent.
+fn placed(id: ClientOrderId) -> Placed {
+    let ticket = Ticket { id, ..sample::ticket() };
+    Placed { ticket, known_as: None, created_at: DateTime::UNIX_EPOCH }
 }
 
 #[tokio::test]
@@ -266,10 +271,10 @@ async fn a_cancel_is_told_and_a_second_one_repeats_the_outcome() {
     let mut reports = listen(&account);
     let order = account.submit(limit(1, 10, "95")).await.unwrap().order;
     for _ in 0..2 {
-        account.cancel(order, None).await.unwrap();
+        account.cancel(placed(order)).await.unwrap();
         assert_eq!(reports.recv().await.unwrap().state, ReportedState::Canceled);
     }
-    let unknown = account.cancel(ClientOrderId::new(Uuid::from_u128(9)), None).await;
+    let unknown = account.cancel(placed(ClientOrderId::new(Uuid::from_u128(9)))).await;
     assert!(matches!(unknown, Err(BrokerError::Refused(_))));
 }
 
@@ -327,7 +332,7 @@ async fn a_lost_answer_of_the_log_is_unknown_until_the_log_is_read_again() {
     floor.log.answer_lost.store(true, Ordering::SeqCst);
     assert!(matches!(account.submit(buy(1, 10)).await, Err(BrokerError::Unknown(_))));
     floor.log.answer_lost.store(false, Ordering::SeqCst);
-    let found = account.order(ClientOrderId::new(Uuid::from_u128(1))).await.unwrap().unwrap();
+    let found = account.order(placed(ClientOrderId::new(Uuid::from_u128(1)))).await.unwrap().unwrap();
     assert_eq!(found.state, ReportedState::Filled);
     assert_eq!(account.positions().await.unwrap()[0].net, Net::new(Decimal::TEN));
 }
@@ -363,19 +368,23 @@ async fn many_ended_orders_are_looked_up_when_they_are_no_longer_at_hand() {
     for id in 0..100 {
         account.submit(buy(id, 1)).await.unwrap();
     }
-    assert_eq!(account.order(first.order).await.unwrap().unwrap().fills, first.fills);
+    assert_eq!(account.order(placed(first.order)).await.unwrap().unwrap().fills, first.fills);
 }
 
 #[test]
 fn brokers_are_opened_by_name() {
     let floor = Floor::new(|_| {});
     let (user, connection) = (UserId::new(Uuid::nil()), ConnectionId::new(Uuid::nil()));
-    let clock = Arc::new(Stopped);
-    let alpaca = Alpaca::new(&AlpacaConfig::default(), Arc::new(NoSecrets), clock).unwrap();
-    let built_in = BuiltIn { paper: floor.brokers, alpaca: Arc::new(alpaca) };
+    let config = BrokersConfig::default();
+    let ground = Ground { config: &config, secrets: Arc::new(NoSecrets), clock: Arc::new(Stopped) };
+    let built_in = BuiltIn { paper: floor.brokers, venues: Venues::open(&ground).unwrap() };
     let at_once = |name: &str| built_in.open(user, connection, name).unwrap().promises().shows_orders_at_once;
-    let opened: Vec<_> = BROKERS.iter().map(|(name, ..)| (*name, at_once(name))).collect();
-    assert_eq!(opened, [("paper", true), ("alpaca", false)]);
+    assert!(at_once("paper"));
+    for row in VENUES {
+        assert!(!at_once(row.about.name), "{}", row.about.name);
+        assert!(built_in.market(row.about.name).is_some());
+        assert_eq!(about(row.about.name), Some(row.about));
+    }
     let unknown = built_in.open(user, connection, "nope").unwrap_err();
     assert_eq!(unknown, UnknownBroker("nope".to_owned()));
 }

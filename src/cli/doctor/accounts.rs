@@ -103,9 +103,8 @@ mod tests {
 
     use super::*;
     use crate::app::Disk;
-    use crate::brokers::alpaca::AlpacaCredentials;
+    use crate::brokers::credentials::{Auth, BrokerSecret};
     use crate::config::StoreConfig;
-    use crate::vault::BrokerSecret;
 
     fn id(number: u128) -> ConnectionId {
         ConnectionId::new(Uuid::from_u128(number))
@@ -147,8 +146,8 @@ mod tests {
         );
 
         let opened = disk(dir.path());
-        let auth = AlpacaCredentials::OAuth { access_token: "hunter2".into() };
-        let secret = BrokerSecret::Alpaca { mode: Mode::Paper, auth };
+        let auth = Auth::OAuth { access_token: "hunter2".into() };
+        let secret = BrokerSecret { broker: "alpaca".to_owned(), mode: Mode::Paper, auth };
         Credentials::new(opened.vault.clone(), Arc::clone(&opened.keys)).put(user, id(2), &secret).unwrap();
         assert_eq!(found(dir.path()).0, Verdict::Mind, "the data is in use");
         drop(opened);

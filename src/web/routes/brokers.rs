@@ -17,16 +17,17 @@ use uuid::Uuid;
 use warp::http::StatusCode;
 
 use super::sources::checked_name;
-use crate::brokers::alpaca::{self, AlpacaCredentials};
-use crate::brokers::{BROKERS, probe};
+use crate::brokers::credentials::{Auth, BrokerSecret, Kind, SECRET_MAX};
+use crate::brokers::{About, VENUES, about, probe};
 use crate::keys::MasterKey;
-use crate::vault::{BrokerSecret, CredentialError, Credentials, SECRET_MAX};
+use crate::vault::{CredentialError, Credentials};
 use crate::web::call::{Answer, Call, json, nothing, ok};
 use crate::web::problem::Problem;
 use crate::web::wire::{Broker, Page};
 
 /// The fields of a broker account to connect.
-const FIELDS: [&str; 6] = ["/broker", "/mode", "/name", "/key_id", "/secret", "/access_token"];
+const FIELDS: [&str; 8] =
+    ["/broker", "/mode", "/name", "/key_id", "/secret", "/access_token", "/refresh_token", "/account"];
 /// After how many seconds a broker that did not answer may be asked again.
 const AGAIN_S: u32 = 10;
 
@@ -52,6 +53,12 @@ pub(crate) struct NewBroker {
     /// A token that was given to this program, instead of a key.
     #[schema(value_type = Option<String>)]
     access_token: Option<SecretString>,
+    /// The token of a login, where a broker gives that.
+    #[schema(value_type = Option<String>)]
+    refresh_token: Option<SecretString>,
+    /// The account's number, where the way to the broker is open already.
+    #[schema(value_type = Option<String>)]
+    account: Option<SecretString>,
 }
 
 /// What is to be connected, read and found possible.
@@ -118,63 +125,87 @@ pub(crate) async fn choose(call: Call) -> Result<Answer, Problem> {
 
 impl NewBroker {
     fn wanted(self) -> Result<Wanted, Problem> {
-        let Some((broker, ..)) = BROKERS.iter().find(|(name, ..)| *name == self.broker) else {
-            let names: Vec<_> = BROKERS.iter().map(|(name, ..)| *name).collect();
-            let detail = format!("broker must be one of: {}; nothing was connected", names.join(", "));
-            return Err(Problem::invalid("/broker", detail));
-        };
         let mode = match self.mode.as_str() {
             "paper" => Mode::Paper,
             "live" => Mode::Live,
             _ => return Err(Problem::invalid("/mode", "mode must be paper or live; nothing was connected")),
         };
-        let mut connection = Connection::new(ConnectionId::new(Uuid::new_v4()), *broker, mode);
-        connection.name = self.name.map(checked_name).transpose()?.unwrap_or_default();
-        let given = (self.key_id, self.secret, self.access_token);
-        if *broker == PAPER {
-            return match (mode, given) {
-                (Mode::Paper, (None, None, None)) => Ok(Wanted { connection, secret: None }),
-                (Mode::Live, _) => Err(Problem::invalid(
-                    "/mode",
-                    "the paper broker has no real money; nothing was connected",
-                )),
-                (Mode::Paper, _) => {
-                    let detail = "the paper broker takes no keys; nothing was connected; leave them out";
-                    Err(Problem::invalid("/broker", detail))
-                }
-            };
+        let about = about(&self.broker);
+        if about.is_none() && self.broker != PAPER {
+            let names: Vec<_> = VENUES.iter().map(|row| row.about.name).collect();
+            let names = names.join(", ");
+            let detail = format!("broker must be one of: {PAPER}, {names}; nothing was connected");
+            return Err(Problem::invalid("/broker", detail));
         }
-        let auth = match given {
-            (Some(key_id), Some(secret), None) => AlpacaCredentials::ApiKey { key_id, secret },
-            (None, None, Some(access_token)) => AlpacaCredentials::OAuth { access_token },
-            given => return Err(incomplete(&given)),
+        let mut connection = Connection::new(ConnectionId::new(Uuid::new_v4()), &self.broker, mode);
+        connection.name = self.name.map(checked_name).transpose()?.unwrap_or_default();
+        let given: Vec<_> = [
+            ("key_id", self.key_id),
+            ("secret", self.secret),
+            ("access_token", self.access_token),
+            ("refresh_token", self.refresh_token),
+            ("account", self.account),
+        ]
+        .into_iter()
+        .filter_map(|(name, part)| Some((name, part?)))
+        .collect();
+        let Some(about) = about else {
+            return built_in(mode, given.is_empty()).map(|()| Wanted { connection, secret: None });
         };
-        let secret = match *broker {
-            alpaca::NAME => BrokerSecret::Alpaca { mode, auth },
-            other => return Err(Problem::internal(&format!("{other} takes no credentials"))),
-        };
-        if let Some(part) = secret.unsendable() {
+        if !about.modes.contains(&mode) {
+            let detail = format!(
+                "{} has no {} trading; nothing was connected; choose the other mode",
+                about.title,
+                mode.as_str()
+            );
+            return Err(Problem::invalid("/mode", detail));
+        }
+        let auth = way_in(about, given)?;
+        if let Some(part) = auth.unsendable() {
             let detail = format!(
                 "{part} must be 1 to {SECRET_MAX} visible ASCII characters without blanks; nothing was connected; copy \
                  it again"
             );
             return Err(Problem::invalid(&format!("/{part}"), detail));
         }
+        let secret = BrokerSecret { broker: self.broker, mode, auth };
         Ok(Wanted { connection, secret: Some(secret) })
     }
 }
 
-/// Returns the problem of keys of which too few or too many parts are given.
-fn incomplete(
-    (key_id, secret, token): &(Option<SecretString>, Option<SecretString>, Option<SecretString>),
-) -> Problem {
-    let pointer = match (key_id, secret, token) {
-        (_, _, Some(_)) => "/access_token",
-        (Some(_), _, None) => "/secret",
-        (None, _, None) => "/key_id",
-    };
-    let detail = "give either key_id and secret, or access_token alone; nothing was connected";
-    Problem::invalid(pointer, detail)
+/// Says whether another account of the broker that is built in can be opened.
+fn built_in(mode: Mode, without_keys: bool) -> Result<(), Problem> {
+    match mode {
+        Mode::Live => {
+            Err(Problem::invalid("/mode", "the paper broker has no real money; nothing was connected"))
+        }
+        Mode::Paper if !without_keys => {
+            let detail = "the paper broker takes no keys; nothing was connected; leave them out";
+            Err(Problem::invalid("/broker", detail))
+        }
+        Mode::Paper => Ok(()),
+    }
+}
+
+/// Makes credentials of what was given, if that is one of the ways into the broker.
+fn way_in(about: &About, given: Vec<(&'static str, SecretString)>) -> Result<Auth, Problem> {
+    let names: Vec<_> = given.iter().map(|(name, _)| *name).collect();
+    let fits = |kind: &&Kind| kind.parts() == names;
+    if let Some(kind) = about.ways_in.iter().find(fits) {
+        let parts = given.into_iter().map(|(_, part)| part).collect();
+        return Auth::of(*kind, parts).ok_or_else(|| Problem::internal(&"the credentials lost a part"));
+    }
+    let ways: Vec<_> = about.ways_in.iter().map(|kind| kind.parts().join(" and ")).collect();
+    let detail =
+        format!("{} takes {}, and nothing else; nothing was connected", about.title, ways.join(", or "));
+    // What is missing if something is, else what is too much.
+    let wanted = about.ways_in.iter().flat_map(|kind| kind.parts());
+    let takes = |name: &str| about.ways_in.iter().any(|kind| kind.parts().contains(&name));
+    let too_much = names.iter().find(|name| !takes(name));
+    let begun = about.ways_in.iter().find(|kind| names.iter().any(|name| kind.parts().contains(name)));
+    let missing = begun.and_then(|kind| kind.parts().iter().find(|part| !names.contains(part)));
+    let at = too_much.or(missing).or_else(|| names.last()).copied().or_else(|| wanted.copied().next());
+    Err(Problem::invalid(&format!("/{}", at.unwrap_or("broker")), detail))
 }
 
 /// Words a body that does not fit without quoting it: a secret may stand in the wrong place.
@@ -184,8 +215,8 @@ fn unquoted(problem: Problem) -> Problem {
     }
     let field =
         problem.errors.into_iter().map(|error| error.pointer).find(|at| FIELDS.contains(&at.as_str()));
-    let detail = "the body must have broker and mode, may have name, and has either key_id and secret or access_token, \
-                  all of them text and nothing else; nothing was connected";
+    let detail = "the body must have broker and mode, may have name, and has what opens the account (key_id and secret, \
+                  access_token, refresh_token or account), all of them text and nothing else; nothing was connected";
     let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_VALUE", detail);
     match field {
         Some(field) => problem.at(field),
@@ -198,7 +229,7 @@ async fn probed(call: &Call, secret: &BrokerSecret) -> Result<probe::Probed, Pro
     let web = &call.edge.web;
     let patience: Duration = web.config.request_timeout() / 2;
     let asked = tokio::time::timeout(patience, web.prober.probe(secret)).await;
-    let (broker, mode) = (secret.broker(), secret.mode().as_str());
+    let (broker, mode) = (secret.broker.as_str(), secret.mode.as_str());
     let unavailable = || {
         let detail = format!(
             "{broker} could not be asked whether these keys work; nothing was kept or connected; try again in a moment"
@@ -218,7 +249,7 @@ async fn probed(call: &Call, secret: &BrokerSecret) -> Result<probe::Probed, Pro
         }
         BrokerError::Refused(refusal) => match refusal.code {
             RefusalCode::AuthFailed => {
-                let other = if secret.mode() == Mode::Paper { "live" } else { "paper" };
+                let other = if secret.mode == Mode::Paper { "live" } else { "paper" };
                 let detail = format!(
                     "{broker} did not accept these keys for {mode} trading; nothing was kept or connected; check that \
                      they are whole, not revoked, and not those of the {other} account"
@@ -299,7 +330,7 @@ mod tests {
         let Wanted { connection, secret } = keys.unwrap();
         let secret = secret.unwrap();
         assert_eq!(
-            (connection.name.as_str(), secret.mode(), secret.hint().as_str()),
+            (connection.name.as_str(), secret.mode, secret.hint().as_str()),
             ("Mine", Mode::Live, "9012")
         );
         assert!(wanted(r#"{"broker":"alpaca","mode":"paper","access_token":"t"}"#).is_ok());

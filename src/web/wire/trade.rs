@@ -76,8 +76,10 @@ pub(crate) struct Fill<'a> {
     pub(crate) quantity: Decimal,
     /// At what price.
     pub(crate) price: Decimal,
-    /// What the broker charged.
+    /// What the broker charged in money.
     pub(crate) fee: Decimal,
+    /// How much of what was bought the broker kept as its fee.
+    pub(crate) fee_quantity: Decimal,
     /// When, by the broker's clock.
     pub(crate) at: DateTime<Utc>,
 }
@@ -128,6 +130,7 @@ impl<'a> Fill<'a> {
             quantity: fill.quantity.get().normalize(),
             price: fill.price.get().normalize(),
             fee: fill.fee.get().normalize(),
+            fee_quantity: fill.kept.get().normalize(),
             at: moment(fill.at),
         }
     }
@@ -221,6 +224,7 @@ pub(super) mod tests {
             quantity: quantity("4"),
             price: price("175.20"),
             fee: Money::ZERO,
+            kept: Quantity::ZERO,
             at: at(1),
         }
     }

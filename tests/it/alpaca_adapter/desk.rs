@@ -9,18 +9,19 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 use serde_json::Value;
-use trade_actors::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
+use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Price, Quantity};
 use trade_actors::domain::order::{Mode, Purpose, Ticket, TimeInForce};
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Origin, Side};
 use trade_actors::domain::stages::Stamp;
-use trade_actors::ports::broker::{Broker, BrokerError, Told};
+use trade_actors::ports::broker::{Broker, BrokerError, Placed, Told};
 use trade_actors::ports::clock::{Clock, SystemClock};
 use trade_actors::ports::store::StoreError;
-use trade_executor::brokers::Secrets;
-use trade_executor::brokers::alpaca::{Alpaca, AlpacaCredentials};
+use trade_executor::brokers::alpaca::Alpaca;
+use trade_executor::brokers::credentials::{Auth, BrokerSecret};
+use trade_executor::brokers::{House, Secrets};
 use trade_executor::config::AlpacaConfig;
 use uuid::Uuid;
 use venues::account::AccountSpec;
@@ -36,23 +37,22 @@ pub(super) const ORDERS: &str = "POST /v2/orders";
 
 /// Credentials in memory.
 #[derive(Debug, Default)]
-pub(super) struct Drawer(pub(super) Mutex<BTreeMap<ConnectionId, (AlpacaCredentials, Mode)>>);
+pub(super) struct Drawer(pub(super) Mutex<BTreeMap<ConnectionId, (Auth, Mode)>>);
 
 impl Secrets for Drawer {
-    fn alpaca(
+    fn of(
         &self,
         _: UserId,
         connection: ConnectionId,
-    ) -> Result<Option<(AlpacaCredentials, Mode)>, StoreError> {
-        Ok(self.0.lock().unwrap().get(&connection).cloned())
+        broker: &str,
+    ) -> Result<Option<BrokerSecret>, StoreError> {
+        let found = self.0.lock().unwrap().get(&connection).cloned();
+        Ok(found.map(|(auth, mode)| BrokerSecret { broker: broker.to_owned(), mode, auth }))
     }
 }
 
-pub(super) fn keys(secret: &str) -> AlpacaCredentials {
-    AlpacaCredentials::ApiKey {
-        key_id: SecretString::from(KEY.to_owned()),
-        secret: SecretString::from(secret.to_owned()),
-    }
+pub(super) fn keys(secret: &str) -> Auth {
+    Auth::ApiKey { key_id: SecretString::from(KEY.to_owned()), secret: SecretString::from(secret.to_owned()) }
 }
 
 /// A clock that stands at one time of day, on a time line that goes on.
@@ -205,8 +205,13 @@ impl Desk {
         .await
     }
 
+    /// What the engine knows of an order that may have been sent.
+    pub(super) fn placed(&self, id: ClientOrderId, known_as: Option<BrokerOrderId>) -> Placed {
+        Placed { ticket: Ticket { id, ..self.buy("1") }, known_as, created_at: DateTime::UNIX_EPOCH }
+    }
+
     pub(super) async fn looked_up(&self, order: ClientOrderId) -> OrderReport {
-        self.broker.order(order).await.unwrap().unwrap()
+        self.broker.order(self.placed(order, None)).await.unwrap().unwrap()
     }
 
     /// What the venue knows of an order.

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
 use trade_actors::ports::broker::{Broker, Brokers, UnknownBroker};
 use trade_actors::ports::clock::SystemClock;
 use trade_actors::ports::market::Market;
 use trade_actors::ports::store::StoreError;
-use trade_executor::brokers::Secrets;
-use trade_executor::brokers::alpaca::{Alpaca, AlpacaCredentials};
+use trade_executor::brokers::alpaca::Alpaca;
+use trade_executor::brokers::credentials::{Auth, BrokerSecret};
+use trade_executor::brokers::{House, Secrets};
 use venues::faults::{Action, Rule, When};
 
 use super::desk::{Desk, KEY, ORDERS, settings};
@@ -22,10 +22,9 @@ use crate::support::api::order;
 struct Shared;
 
 impl Secrets for Shared {
-    fn alpaca(&self, _: UserId, _: ConnectionId) -> Result<Option<(AlpacaCredentials, Mode)>, StoreError> {
-        let secret = |text: &str| SecretString::from(text.to_owned());
-        let keys = AlpacaCredentials::ApiKey { key_id: secret(KEY), secret: secret("secret") };
-        Ok(Some((keys, Mode::Paper)))
+    fn of(&self, _: UserId, _: ConnectionId, broker: &str) -> Result<Option<BrokerSecret>, StoreError> {
+        let auth = Auth::ApiKey { key_id: KEY.into(), secret: "secret".into() };
+        Ok(Some(BrokerSecret { broker: broker.to_owned(), mode: Mode::Paper, auth }))
     }
 }
 

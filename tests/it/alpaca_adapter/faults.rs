@@ -10,7 +10,8 @@ use trade_actors::domain::report::{RefusalCode, ReportedState};
 use trade_actors::domain::signal::Side;
 use trade_actors::ports::broker::BrokerError;
 use trade_actors::ports::clock::SystemClock;
-use trade_executor::brokers::alpaca::AlpacaCredentials;
+use trade_executor::brokers::House;
+use trade_executor::brokers::credentials::{Auth, BrokerSecret};
 use uuid::Uuid;
 use venues::account::AccountChange;
 use venues::book::FillMode;
@@ -136,12 +137,12 @@ async fn whatever_may_not_have_been_taken_is_unknown_too_and_not_found() {
         desk.fail(ORDERS, fault, 1);
         let ticket = desk.buy("1");
         unknown(desk.broker.submit(ticket.clone()).await);
-        assert_eq!(desk.broker.order(ticket.id).await.unwrap(), None);
+        assert_eq!(desk.broker.order(desk.placed(ticket.id, None)).await.unwrap(), None);
         desk.world().clear_faults();
     }
     // A failed look-up says nothing.
     desk.fail("GET *", Action::status(503), 1);
-    unknown(desk.broker.order(desk.buy("1").id).await);
+    unknown(desk.broker.order(desk.placed(desk.buy("1").id, None)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +163,7 @@ async fn the_same_id_again_is_the_same_order() {
     let first = desk.broker.submit(ticket.clone()).await.unwrap();
     assert_eq!(desk.broker.submit(ticket.clone()).await.unwrap(), first);
     // Also when it has ended.
-    desk.broker.cancel(ticket.id, None).await.unwrap();
+    desk.broker.cancel(desk.placed(ticket.id, None)).await.unwrap();
     assert_eq!(desk.broker.submit(ticket.clone()).await.unwrap().state, ReportedState::Canceled);
     assert_eq!(desk.world().orders(Some(KEY)).len(), 1);
     // It is said to exist and does not show: that proves nothing.
@@ -193,7 +194,7 @@ async fn no_more_than_half_of_the_allowance_is_used() {
     }
     // Fifteen at once, and five are kept for what cannot wait.
     assert_eq!((answered, told_to_wait), (15, 45));
-    desk.broker.order(desk.buy("1").id).await.unwrap();
+    desk.broker.order(desk.placed(desk.buy("1").id, None)).await.unwrap();
     // 79 a minute from then on.
     clock.turn(60);
     for _ in 0..15 {
@@ -214,7 +215,7 @@ async fn credentials_that_are_refused_missing_or_new_are_told_apart() {
     // What the user gave instead is used without a start.
     desk.drawer.0.lock().unwrap().insert(connection(), (keys("new"), Mode::Paper));
     desk.broker.connect().await.unwrap();
-    let token = AlpacaCredentials::OAuth { access_token: SecretString::from("token".to_owned()) };
+    let token = Auth::OAuth { access_token: SecretString::from("token".to_owned()) };
     desk.drawer.0.lock().unwrap().insert(connection(), (token, Mode::Live));
     desk.alpaca.renew(connection());
     desk.broker.connect().await.unwrap();
@@ -231,8 +232,9 @@ async fn credentials_that_are_refused_missing_or_new_are_told_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_tried_out_before_they_are_kept() {
     let desk = Desk::open().await;
-    assert!(desk.alpaca.probe(keys("secret"), Mode::Paper).await.unwrap().starts_with("PA"));
-    let (code, _) = refused(desk.alpaca.probe(keys("wrong"), Mode::Paper).await);
+    let with = |secret| BrokerSecret { broker: "alpaca".to_owned(), mode: Mode::Paper, auth: keys(secret) };
+    assert!(desk.alpaca.probe(with("secret")).await.unwrap().account.starts_with("PA"));
+    let (code, _) = refused(desk.alpaca.probe(with("wrong")).await);
     assert_eq!(code, RefusalCode::AuthFailed);
     for change in [
         AccountChange { trading_blocked: Some(true), ..Default::default() },
@@ -241,7 +243,7 @@ async fn credentials_are_tried_out_before_they_are_kept() {
         AccountChange { status: Some("ACCOUNT_CLOSED".into()), ..Default::default() },
     ] {
         desk.world().change_account(KEY, &change).unwrap();
-        refused(desk.alpaca.probe(keys("secret"), Mode::Paper).await);
+        refused(desk.alpaca.probe(with("secret")).await);
         refused(desk.broker.connect().await);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use trade_actors::domain::calendar::MarketStatus;
 use trade_actors::ports::clock::SystemClock;
+use trade_executor::brokers::House;
 use venues::clock::Hours;
 use venues::feed;
 use venues::streams::Channel;

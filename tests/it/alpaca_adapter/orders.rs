@@ -64,13 +64,13 @@ async fn every_kind_of_order_is_taken_as_it_is() {
             (&wanted["limit_price"], &wanted["stop_price"])
         );
         assert_eq!((&seen["tif"], &seen["qty"], &seen["side"]), (&json!("gtc"), &json!("3"), &json!("buy")));
-        desk.broker.cancel(ticket.id, Some(report.broker_order)).await.unwrap();
+        desk.broker.cancel(desk.placed(ticket.id, Some(report.broker_order))).await.unwrap();
     }
     for trail in [Trail::Amount(price("2")), Trail::Percent(Percent::new(dec("1.5")))] {
         let ticket = desk.ticket(Side::Sell, "3", OrderKind::TrailingStop { trail });
         desk.broker.submit(ticket.clone()).await.unwrap();
         assert_eq!(desk.truth(ticket.id)["status"], "new", "{trail:?}");
-        desk.broker.cancel(ticket.id, None).await.unwrap();
+        desk.broker.cancel(desk.placed(ticket.id, None)).await.unwrap();
     }
     let fraction =
         Ticket { time_in_force: TimeInForce::Gtc, ..desk.ticket(Side::Buy, "0.5", OrderKind::Market) };
@@ -115,20 +115,20 @@ async fn a_cancel_works_by_either_id_and_a_late_one_is_no_error() {
     let desk = Desk::open().await;
     desk.listen().await;
     let known = desk.broker.submit(desk.ticket(Side::Buy, "1", limit("100"))).await.unwrap();
-    desk.broker.cancel(known.order, Some(known.broker_order.clone())).await.unwrap();
+    desk.broker.cancel(desk.placed(known.order, Some(known.broker_order.clone()))).await.unwrap();
     desk.reported(known.order, &ReportedState::Canceled).await;
-    desk.broker.cancel(known.order, Some(known.broker_order)).await.unwrap();
+    desk.broker.cancel(desk.placed(known.order, Some(known.broker_order))).await.unwrap();
 
     let mut desk = desk;
     let other = desk.broker.submit(desk.ticket(Side::Buy, "1", limit("100"))).await.unwrap();
     desk.restart();
-    desk.broker.cancel(other.order, None).await.unwrap();
+    desk.broker.cancel(desk.placed(other.order, None)).await.unwrap();
     assert_eq!(desk.looked_up(other.order).await.state, ReportedState::Canceled);
 
     let filled = desk.broker.submit(desk.buy("1")).await.unwrap();
-    desk.broker.cancel(filled.order, Some(filled.broker_order)).await.unwrap();
+    desk.broker.cancel(desk.placed(filled.order, Some(filled.broker_order))).await.unwrap();
     assert_eq!(desk.looked_up(filled.order).await.state, ReportedState::Filled);
-    unknown(desk.broker.cancel(desk.buy("1").id, None).await);
+    unknown(desk.broker.cancel(desk.placed(desk.buy("1").id, None)).await);
 }
 
 fn pair() -> OrderKind {
@@ -191,7 +191,7 @@ async fn a_cancelled_pair_has_no_leg_left() {
     let ticket = desk.ticket(Side::Sell, "10", pair());
     let report = desk.broker.submit(ticket.clone()).await.unwrap();
     assert_eq!(desk.broker.open_orders().await.unwrap().len(), 1);
-    desk.broker.cancel(ticket.id, Some(report.broker_order)).await.unwrap();
+    desk.broker.cancel(desk.placed(ticket.id, Some(report.broker_order))).await.unwrap();
     desk.reported(ticket.id, &ReportedState::Canceled).await;
     assert_eq!(desk.broker.open_orders().await.unwrap(), []);
 }
@@ -260,7 +260,7 @@ async fn an_order_replaced_by_hand_is_followed() {
     assert_eq!(desk.looked_up(ticket.id).await.state, ReportedState::Open);
     desk.restart();
     assert_eq!(desk.looked_up(ticket.id).await.state, ReportedState::Open);
-    desk.broker.cancel(ticket.id, Some(report.broker_order)).await.unwrap();
+    desk.broker.cancel(desk.placed(ticket.id, Some(report.broker_order))).await.unwrap();
     assert_eq!(desk.looked_up(ticket.id).await.state, ReportedState::Canceled);
 }
 

@@ -11,9 +11,8 @@ use trade_actors::domain::report::{Refusal, RefusalCode};
 use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
 use trade_actors::ports::market::Market;
 use trade_executor::app::Options;
-use trade_executor::brokers::alpaca::AlpacaCredentials;
+use trade_executor::brokers::credentials::{Auth, BrokerSecret};
 use trade_executor::brokers::probe::{Probed, Prober};
-use trade_executor::vault::BrokerSecret;
 
 /// What the desk answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,10 +54,12 @@ impl Desk {
 
 impl Prober for Desk {
     fn probe<'a>(&'a self, secret: &'a BrokerSecret) -> BoxFuture<'a, Result<Probed, BrokerError>> {
-        let BrokerSecret::Alpaca { auth, .. } = secret;
-        let (shown, hidden) = match auth {
-            AlpacaCredentials::ApiKey { key_id, secret } => (key_id.expose_secret(), secret.expose_secret()),
-            AlpacaCredentials::OAuth { access_token } => ("", access_token.expose_secret()),
+        let (shown, hidden) = match &secret.auth {
+            Auth::ApiKey { key_id, secret } => (key_id.expose_secret(), secret.expose_secret()),
+            Auth::OAuth { access_token: token } | Auth::Login { refresh_token: token } => {
+                ("", token.expose_secret())
+            }
+            Auth::Account { account } => (account.expose_secret(), ""),
         };
         let says = {
             let mut state = self.0.lock().unwrap();

@@ -1,12 +1,45 @@
 //! Who may trade, and what they own.
+//!
+//! A margin account borrows and sells short. A spot account owns what it has, asset by asset: its cash is one currency,
+//! its settlement, and a unit of `BTC/USDT` is one BTC. It spends and sells only what no open order has locked.
+
+mod directory;
 
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::book::Side;
+use crate::book::{Charge, Side};
 use crate::feed::Feed;
+
+pub use directory::{AccountChange, AccountSpec, Credentials, Directory, KeyRights, Standing};
+
+/// What cash is where nobody says.
+const SETTLEMENT: &str = "USD";
+
+/// What an account may do with what it owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountKind {
+    /// It borrows, and sells what it does not have.
+    #[default]
+    Margin,
+    /// It does neither.
+    Spot,
+}
+
+/// Returns what a unit of a symbol is: what stands before the slash.
+#[must_use]
+pub fn base_of(symbol: &str) -> &str {
+    symbol.split_once('/').map_or(symbol, |(base, _)| base)
+}
+
+/// Returns what a symbol is paid with: what stands behind the slash.
+#[must_use]
+pub fn quote_of(symbol: &str) -> Option<&str> {
+    symbol.split_once('/').map(|(_, quote)| quote)
+}
 
 /// A position: how many units, and what they cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,13 +67,49 @@ pub struct Account {
     pub multiplier: Decimal,
     /// Open positions by symbol.
     pub holdings: BTreeMap<String, Holding>,
+    /// What it may do.
+    pub kind: AccountKind,
+    /// What its cash is.
+    pub settlement: String,
 }
 
 impl Account {
-    /// Returns an account that owns nothing but cash.
+    /// Returns a margin account that owns nothing but dollars.
     #[must_use]
     pub fn new(cash: Decimal, multiplier: Decimal) -> Self {
-        Self { cash, multiplier, holdings: BTreeMap::new() }
+        let settlement = SETTLEMENT.to_owned();
+        Self { cash, multiplier, holdings: BTreeMap::new(), kind: AccountKind::Margin, settlement }
+    }
+
+    /// Returns a spot account that owns nothing but this much of a currency.
+    #[must_use]
+    pub fn spot(settlement: &str, cash: Decimal) -> Self {
+        let settlement = settlement.to_owned();
+        Self { kind: AccountKind::Spot, settlement, ..Self::new(cash, Decimal::ONE) }
+    }
+
+    /// Returns the account that is asked for.
+    #[must_use]
+    pub fn opened(spec: &AccountSpec) -> Self {
+        let multiplier = match spec.kind {
+            AccountKind::Margin => spec.multiplier.unwrap_or(Decimal::TWO),
+            AccountKind::Spot => Decimal::ONE,
+        };
+        let given = spec.holdings.iter().filter(|(_, qty)| !qty.is_zero());
+        let holding = |qty: &Decimal| Holding { qty: *qty, cost: Decimal::ZERO };
+        Self {
+            cash: spec.cash,
+            multiplier,
+            holdings: given.map(|(symbol, qty)| (symbol.clone(), holding(qty))).collect(),
+            kind: spec.kind,
+            settlement: spec.settlement.clone(),
+        }
+    }
+
+    /// Returns whether it is a spot account.
+    #[must_use]
+    pub fn is_spot(&self) -> bool {
+        self.kind == AccountKind::Spot
     }
 
     /// Returns how many units of a symbol it has; negative for a short position.
@@ -71,6 +140,18 @@ impl Account {
         }
     }
 
+    /// Pays what a trade of a symbol costs beside its price, in cash or in units.
+    pub fn pay(&mut self, symbol: &str, charge: &Charge) {
+        if charge.asset == self.settlement {
+            self.cash -= charge.amount;
+        } else if let Some(holding) = self.holdings.get_mut(symbol) {
+            holding.qty -= charge.amount;
+            if holding.qty.is_zero() {
+                self.holdings.remove(symbol);
+            }
+        }
+    }
+
     /// Returns what long and what short positions are worth, the latter as a negative number.
     ///
     /// A symbol without a price is worth what it cost.
@@ -97,232 +178,14 @@ impl Account {
 
     /// Returns what could be invested if no order were open: equity times the multiplier, less what is invested.
     ///
-    /// Without positions that is cash times the multiplier.
+    /// Without positions that is cash times the multiplier. What a spot account holds buys nothing.
     #[must_use]
     pub fn investable(&self, feed: &Feed) -> Decimal {
+        if self.is_spot() {
+            return self.cash;
+        }
         let (long, short) = self.market_values(feed);
         (self.cash + long + short) * self.multiplier - long + short
-    }
-}
-
-/// How the venue stands to an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Standing {
-    /// `ACTIVE` for one that may trade.
-    pub status: String,
-    /// It may not trade.
-    pub trading_blocked: bool,
-    /// It may do nothing.
-    pub account_blocked: bool,
-    /// Its owner asked not to trade.
-    pub trade_suspended_by_user: bool,
-    /// It may sell what it does not have.
-    pub shorting_enabled: bool,
-}
-
-impl Default for Standing {
-    fn default() -> Self {
-        Self {
-            status: "ACTIVE".to_owned(),
-            trading_blocked: false,
-            account_blocked: false,
-            trade_suspended_by_user: false,
-            shorting_enabled: true,
-        }
-    }
-}
-
-impl Standing {
-    /// Returns whether the venue takes orders for it.
-    #[must_use]
-    pub fn may_trade(&self) -> bool {
-        self.status == "ACTIVE"
-            && !(self.trading_blocked || self.account_blocked || self.trade_suspended_by_user)
-    }
-}
-
-/// How an account proves who it is.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Credentials {
-    /// The public half.
-    pub key_id: String,
-    /// The secret half.
-    pub secret: String,
-    /// A bearer token, if one was given out.
-    pub token: Option<String>,
-    /// Whether all of them are refused.
-    pub revoked: bool,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials")
-            .field("key_id", &self.key_id)
-            .field("revoked", &self.revoked)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A new account.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AccountSpec {
-    /// Its name in the journal, the faults and the administration; the key id if it is left out.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// The public half of its key.
-    pub key_id: String,
-    /// The secret half.
-    pub secret: String,
-    /// A bearer token that is as good as the key.
-    #[serde(default)]
-    pub token: Option<String>,
-    /// What it starts with.
-    pub cash: Decimal,
-    /// How much more than its own it may invest; two if it is left out.
-    #[serde(default)]
-    pub multiplier: Option<Decimal>,
-    /// How the venue stands to it; as well as can be if it is left out.
-    #[serde(default)]
-    pub standing: Standing,
-}
-
-impl AccountSpec {
-    /// Returns an account in good standing, named after its key, with a multiplier of two.
-    #[must_use]
-    pub fn new(key_id: &str, secret: &str, cash: Decimal) -> Self {
-        Self {
-            name: None,
-            key_id: key_id.to_owned(),
-            secret: secret.to_owned(),
-            token: None,
-            cash,
-            multiplier: None,
-            standing: Standing::default(),
-        }
-    }
-
-    /// Returns it with a bearer token.
-    #[must_use]
-    pub fn with_token(mut self, token: &str) -> Self {
-        self.token = Some(token.to_owned());
-        self
-    }
-
-    /// Returns its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.key_id)
-    }
-}
-
-/// A change of an account; what is left out stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AccountChange {
-    /// A new secret: the old one is refused from now on.
-    pub secret: Option<String>,
-    /// A new bearer token: the old one is refused from now on.
-    pub token: Option<String>,
-    /// Whether all its credentials are refused.
-    pub revoked: Option<bool>,
-    /// Its status.
-    pub status: Option<String>,
-    /// Whether it may not trade.
-    pub trading_blocked: Option<bool>,
-    /// Whether it may do nothing.
-    pub account_blocked: Option<bool>,
-    /// Whether its owner asked not to trade.
-    pub trade_suspended_by_user: Option<bool>,
-    /// Whether it may sell short.
-    pub shorting_enabled: Option<bool>,
-    /// How much more than its own it may invest.
-    pub multiplier: Option<Decimal>,
-}
-
-/// What a venue knows of who may come in.
-#[derive(Clone, Debug, Default)]
-pub struct Directory(BTreeMap<String, (Credentials, Standing)>);
-
-impl Directory {
-    /// Lets an account in, or changes how.
-    pub fn put(&mut self, name: &str, credentials: Credentials, standing: Standing) {
-        self.0.insert(name.to_owned(), (credentials, standing));
-    }
-
-    /// Returns how the venue stands to an account.
-    #[must_use]
-    pub fn standing(&self, name: &str) -> Option<&Standing> {
-        self.0.get(name).map(|(_, standing)| standing)
-    }
-
-    /// Changes an account. Returns false if there is none of that name.
-    pub fn change(&mut self, name: &str, change: &AccountChange) -> bool {
-        let Some((credentials, standing)) = self.0.get_mut(name) else { return false };
-        set(&mut credentials.secret, change.secret.as_ref());
-        if change.token.is_some() {
-            credentials.token.clone_from(&change.token);
-        }
-        set(&mut credentials.revoked, change.revoked.as_ref());
-        set(&mut standing.status, change.status.as_ref());
-        set(&mut standing.trading_blocked, change.trading_blocked.as_ref());
-        set(&mut standing.account_blocked, change.account_blocked.as_ref());
-        set(&mut standing.trade_suspended_by_user, change.trade_suspended_by_user.as_ref());
-        set(&mut standing.shorting_enabled, change.shorting_enabled.as_ref());
-        true
-    }
-
-    /// Returns the account this key belongs to, right or wrong secret, revoked or not.
-    #[must_use]
-    pub fn owner_of_key(&self, key_id: &str) -> Option<&str> {
-        self.find(|credentials| credentials.key_id == key_id)
-    }
-
-    /// Returns the account this token belongs to, revoked or not.
-    #[must_use]
-    pub fn owner_of_token(&self, token: &str) -> Option<&str> {
-        self.find(|credentials| credentials.token.as_deref() == Some(token))
-    }
-
-    /// Returns the account that this key and secret let in.
-    #[must_use]
-    pub fn let_in_by_key(&self, key_id: &str, secret: &str) -> Option<&str> {
-        self.find(|held| !held.revoked && held.key_id == key_id && held.secret == secret)
-    }
-
-    /// Returns the account that this bearer token lets in.
-    #[must_use]
-    pub fn let_in_by_token(&self, token: &str) -> Option<&str> {
-        self.find(|held| !held.revoked && held.token.as_deref() == Some(token))
-    }
-
-    /// Returns the first account, by name, that is let in at all.
-    #[must_use]
-    pub fn first(&self) -> Option<&str> {
-        self.find(|held| !held.revoked)
-    }
-
-    /// Returns an account's bearer token, if it has one.
-    #[must_use]
-    pub fn token(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(|(credentials, _)| credentials.token.as_deref())
-    }
-
-    /// Returns whether there is an account of this name.
-    #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    fn find(&self, is_it: impl Fn(&Credentials) -> bool) -> Option<&str> {
-        self.0.iter().find(|(_, (credentials, _))| is_it(credentials)).map(|(name, _)| name.as_str())
-    }
-}
-
-fn set<T: Clone>(slot: &mut T, value: Option<&T>) {
-    if let Some(value) = value {
-        slot.clone_from(value);
     }
 }
 

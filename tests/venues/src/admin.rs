@@ -6,15 +6,17 @@
 //! | `POST` | body |
 //! |---|---|
 //! | `/accounts` | `{"key_id":"K","secret":"S","cash":"100000","name":"a","token":"T","multiplier":"2","standing":{"trading_blocked":true}}` |
-//! | `/accounts/{name}` | `{"revoked":true}`, or `secret`, `token`, `status`, `*_blocked`, `trade_suspended_by_user`, `shorting_enabled`, `multiplier` |
+//! | `/accounts` | `{"key_id":"K","secret":"S","kind":"spot","settlement":"USDT","cash":"1000","holdings":{"BTC/USDT":"0.5"}}` |
+//! | `/accounts/{name}` | `{"revoked":true}`, or `secret`, `token`, `status`, `*_blocked`, `trade_suspended_by_user`, `shorting_enabled`, `multiplier`, `key` (`{"read":true,"trade":true,"withdraw":false}`) |
 //! | `/accounts/{name}/deposits` | `{"amount":"-50.5"}` |
 //! | `/accounts/{name}/trades` | `{"symbol":"AAPL","side":"sell","qty":"2","price":"190.25"}` |
-//! | `/instruments` | `{"symbol":"OLD","active":false}`, or `tradable`, `fractionable`, `shortable`, `name` |
+//! | `/instruments` | `{"symbol":"OLD","active":false}`, or `tradable`, `fractionable`, `shortable`, `name`, `increments` (`{"price_tick":"0.01","qty_step":"0.00001","qty_min":"0.0001","qty_max":"9000","notional_min":"5"}`) |
 //! | `/prices` | `{"symbol":"AAPL","bid":"190.50","ask":"190.52","last":"190.51"}` |
 //! | `/fills` | `{"fill":{"mode":"parts","parts":3,"every_ms":50},"symbol":"AAPL","cancel_takes_ms":20}`; modes `at_once`, `manual` too |
 //! | `/halts` | `{"symbol":"AAPL","halted":true}` |
 //! | `/clock` | `{"now":"2024-06-06T13:30:00Z","hours":{"mode":"nyse"}}`, or `offset_ms`; modes `always_open`, `closed` too |
 //! | `/limits` | `{"per_minute":200}`; null is no limit |
+//! | `/limits` | `{"pool":"orders","bounds":[{"count":"window","seconds":10,"most":50},{"count":"leak","most":"20","per_second":"0.5"}]}`: the pools are the venue's, `requests` the one of `per_minute` |
 //! | `/orders/{number}/fill` | `{"qty":"2","price":"190.5"}` |
 //! | `/orders/{number}/end` | `{"status":"rejected"}`, or `canceled`, `expired` |
 //! | `/oauth/clients` | `{"client_id":"app","client_secret":"hush"}` |
@@ -24,7 +26,7 @@
 //! | `/streams/refuse` | `{"for_ms":1000}` |
 //!
 //! `DELETE /faults` ends all faults. `GET` shows `/journal?since=N`, `/orders?account=`, `/positions?account=`, `/faults`,
-//! `/streams?account=`, `/rates?account=`, `/clock` and `/seed`.
+//! `/streams?account=`, `/rates?account=` (or whoever else is counted), `/limits`, `/clock` and `/seed`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hyper::Method;
@@ -39,6 +41,7 @@ use crate::clock::Hours;
 use crate::faults::Rule;
 use crate::feed::Price;
 use crate::http::{Answer, Request};
+use crate::limits::Bound;
 use crate::streams::{Channel, StreamFaults};
 use crate::world::{Instrument, OutsideTrade, World, WorldError, truth};
 
@@ -126,6 +129,20 @@ struct Refuse {
 }
 
 #[derive(Deserialize)]
+#[serde(untagged)]
+enum Limit {
+    Pool(PoolLimit),
+    PerMinute(PerMinute),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoolLimit {
+    pool: String,
+    bounds: Vec<Bound>,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PerMinute {
     per_minute: Option<u32>,
@@ -188,6 +205,7 @@ fn look(world: &World, request: &Request) -> Answered {
             let now = state.clock.now();
             json!({"now": now, "hours": state.clock.hours, "session": state.clock.session(now)})
         })),
+        ["admin", "limits"] => Ok(world.look(|state| json!(state.limits.pools()))),
         ["admin", "seed"] => Ok(json!({"seed": world.seed()})),
         _ => nowhere(),
     }
@@ -206,7 +224,13 @@ fn positions(world: &World, only: Option<&str>) -> Value {
                 })
                 .collect();
             let buying_power = state.book.buying_power(name);
-            json!({"account": name, "cash": account.cash, "buying_power": buying_power, "positions": holdings})
+            let mut shown = json!({
+                "account": name, "cash": account.cash, "buying_power": buying_power, "positions": holdings,
+            });
+            if let Some(shown) = shown.as_object_mut().filter(|_| account.is_spot()) {
+                shown.insert("balances".to_owned(), json!(state.book.balances(name)));
+            }
+            shown
         });
         shown.collect::<Vec<_>>().into()
     })
@@ -242,7 +266,10 @@ fn change(world: &World, request: &Request) -> Answered {
             world.set_halted(&symbol, halted);
         }
         ["admin", "clock"] => set_clock(world, &read(request)?),
-        ["admin", "limits"] => world.set_rate_limit(read::<PerMinute>(request)?.per_minute),
+        ["admin", "limits"] => match read(request)? {
+            Limit::Pool(PoolLimit { pool, bounds }) => world.set_limit(&pool, bounds),
+            Limit::PerMinute(PerMinute { per_minute }) => world.set_rate_limit(per_minute),
+        },
         ["admin", "orders", id, "fill"] => {
             let Part { qty, price } = read(request)?;
             world.fill(order_id(id)?, qty, price)?;

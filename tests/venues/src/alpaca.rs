@@ -5,7 +5,6 @@
 mod checks;
 mod data;
 pub mod errors;
-mod line;
 mod oauth;
 mod orders;
 mod positions;
@@ -20,12 +19,14 @@ use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::Method;
+use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::book::{Order, OrderId};
 use crate::faults::Facts;
 use crate::http::{Answer, Request};
+use crate::limits::{Allowance, Meter};
 use crate::server::{Ended, Server, Socket, Trouble, Venue};
 use crate::world::{Options, State, World};
 
@@ -72,6 +73,11 @@ impl Alpaca {
     #[must_use]
     pub fn world(&self) -> &Arc<World> {
         &self.world
+    }
+
+    /// Takes it apart: what it knows, and what serves it.
+    pub(crate) fn into_parts(self) -> (Arc<World>, Server) {
+        (self.world, self.server)
     }
 
     /// Returns where to find it.
@@ -126,7 +132,10 @@ impl Venue for Manners {
         let is_data = segments.get(1) == Some(&"stocks");
         Facts {
             route: format!("{} {}", request.method, request.path),
-            meter: account.clone().map(|name| if is_data { format!("{name} data") } else { name }),
+            meters: account
+                .iter()
+                .map(|name| Meter::request(if is_data { format!("{name} data") } else { name.clone() }))
+                .collect(),
             account,
             client_order_id: field("client_order_id")
                 .or_else(|| request.param("client_order_id"))
@@ -155,6 +164,25 @@ impl Venue for Manners {
 
     fn trouble(&self, trouble: &Trouble) -> Answer {
         errors::trouble(trouble).answer()
+    }
+
+    /// Says to come back in a second, whenever that is too early.
+    fn over_limit(&self, _exceeded: &Allowance) -> Answer {
+        self.trouble(&Trouble::RateLimit).with("retry-after", 1)
+    }
+
+    /// Adds how the account stands to its limit. A refusal for too many requests says so even where there is none.
+    fn metered(&self, answer: Answer, stands: &[Allowance], now: DateTime<Utc>) -> Answer {
+        let refused = answer.status == 429;
+        let (limit, remaining, reset) = match stands.first() {
+            Some(stand) => (stand.limit, stand.remaining(), stand.reset.timestamp()),
+            None if refused => (Decimal::from(200), Decimal::ZERO, now.timestamp() + 60),
+            None => return answer,
+        };
+        answer
+            .with("x-ratelimit-limit", limit)
+            .with("x-ratelimit-remaining", if refused { Decimal::ZERO } else { remaining })
+            .with("x-ratelimit-reset", reset)
     }
 
     fn has_stream(&self, path: &str) -> bool {

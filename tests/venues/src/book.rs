@@ -10,6 +10,7 @@ mod attachment;
 mod family;
 mod matching;
 mod order;
+mod spot;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +23,10 @@ use uuid::Uuid;
 
 pub use admission::{Change, Refusal};
 pub use order::{
-    Class, Exits, Kind, Order, OrderId, Side, Size, Status, StopLoss, Ticket, Tif, Times, Trail,
+    Class, Exits, Kind, Order, OrderId, Side, Size, Status, StopLoss, Terms, Ticket, Tif, Times, Trail,
+    TrailLimit,
 };
+pub use spot::{Balance, Charge, Fee, FeeFrom, Names};
 
 use crate::account::Account;
 use crate::feed::{Feed, Price, Quote};
@@ -59,6 +62,16 @@ pub enum Session {
     Closed,
 }
 
+/// What a trade of one of two orders does to the other, of which one ends the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rivals {
+    /// It becomes as much smaller, and is canceled when the first is filled.
+    #[default]
+    Shrink,
+    /// It expires at the first trade, or when the first one's stop is reached.
+    Expire,
+}
+
 /// How strict the venue is beyond the laws of trading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -72,6 +85,14 @@ pub struct Rules {
     pub gtc_for: TimeDelta,
     /// Lets an order trade through a position to the other side, and several promise the same units.
     pub crosses: bool,
+    /// What a trade costs, if it does.
+    pub fee: Option<Fee>,
+    /// How often a client may use one name.
+    pub names: Names,
+    /// How an order ends that trades at once or not at all: canceled, or expired.
+    pub at_once_ends: Status,
+    /// What two orders do to one another, of which one ends the other.
+    pub rivals: Rivals,
 }
 
 impl Default for Rules {
@@ -82,12 +103,32 @@ impl Default for Rules {
             collar_pct: (Decimal::from(4), Decimal::new(25, 1)),
             gtc_for: TimeDelta::days(90),
             crosses: false,
+            fee: None,
+            names: Names::ForEver,
+            at_once_ends: Status::Canceled,
+            rivals: Rivals::Shrink,
+        }
+    }
+}
+
+impl Rules {
+    /// Returns the rules of a market without hours: nothing is asked of an order beside what it costs, it stands until
+    /// it is canceled, and its name is free again when it is over.
+    #[must_use]
+    pub fn crypto() -> Self {
+        Self {
+            wash_trades: false,
+            qty_scale: 8,
+            collar_pct: (Decimal::ZERO, Decimal::ZERO),
+            gtc_for: TimeDelta::days(36_500),
+            names: Names::WhileOpen,
+            ..Self::default()
         }
     }
 }
 
 /// One trade of one order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Execution {
     /// Its number in this book, counted from one.
     pub id: u64,
@@ -97,10 +138,21 @@ pub struct Execution {
     pub qty: Decimal,
     /// The account's position afterwards; negative for a short one.
     pub position_qty: Decimal,
+    /// What it cost beside the price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fee: Option<Charge>,
+    /// Whether the order had waited for somebody to trade with, instead of trading with who waited.
+    #[serde(skip_serializing_if = "is_false")]
+    pub maker: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 /// What can happen to an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// Taken, to wait for its market to open.
     Accepted,
@@ -147,9 +199,9 @@ impl What {
 
     /// Returns the trade, if it is one.
     #[must_use]
-    pub fn execution(&self) -> Option<Execution> {
+    pub fn execution(&self) -> Option<&Execution> {
         match self {
-            Self::PartialFill(execution) | Self::Fill(execution) => Some(*execution),
+            Self::PartialFill(execution) | Self::Fill(execution) => Some(execution),
             Self::Accepted
             | Self::Held
             | Self::New
@@ -191,6 +243,8 @@ pub struct Event {
     pub order: Order,
     /// The orders it brought, as they were.
     pub legs: Vec<Order>,
+    /// What a spot account then had of the two assets that the order trades: cash, and units.
+    pub balances: Vec<Balance>,
 }
 
 /// The book.
@@ -206,6 +260,7 @@ pub struct Book {
     fill_modes: BTreeMap<String, FillMode>,
     session: Session,
     halted: BTreeSet<String>,
+    steps: BTreeMap<String, Decimal>,
     cancel_takes: TimeDelta,
     doomed: bool,
     trades: Vec<Trade>,
@@ -218,6 +273,12 @@ impl Book {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self { rules, ..Self::default() }
+    }
+
+    /// Returns how strict the venue is.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Adds an account, or puts a fresh one in the place of an old.
@@ -246,7 +307,11 @@ impl Book {
         self.accounts.get_mut(name).map(|account| account.multiplier = multiplier).is_some()
     }
 
-    /// Books a trade that no order of this book made. Returns false if there is no such account.
+    /// Books a trade that no order of this book made, whatever orders have locked.
+    ///
+    /// # Errors
+    ///
+    /// There is no such account, or a spot account does not have that much at all.
     pub fn trade_outside(
         &mut self,
         name: &str,
@@ -254,8 +319,22 @@ impl Book {
         side: Side,
         qty: Decimal,
         price: Decimal,
-    ) -> bool {
-        self.accounts.get_mut(name).map(|account| account.trade(symbol, side, qty, price)).is_some()
+    ) -> Result<(), Refusal> {
+        let account = self.accounts.get_mut(name).ok_or(Refusal::UnknownAccount)?;
+        let (cash, units) = (account.cash - side.signed(qty) * price, account.qty(symbol) + side.signed(qty));
+        if account.is_spot() && (cash < Decimal::ZERO || units < Decimal::ZERO) {
+            return Err(Refusal::Unfitting);
+        }
+        account.trade(symbol, side, qty, price);
+        Ok(())
+    }
+
+    /// Sets the smallest step of a symbol's quantity; parts of orders keep to it.
+    pub fn set_step(&mut self, symbol: &str, step: Option<Decimal>) {
+        match step {
+            Some(step) => self.steps.insert(symbol.to_owned(), step),
+            None => self.steps.remove(symbol),
+        };
     }
 
     /// Returns an order.
@@ -269,7 +348,7 @@ impl Book {
         self.orders.values()
     }
 
-    /// Returns the order of this name.
+    /// Returns the order of this name; the last one where a name may be used again.
     #[must_use]
     pub fn named(&self, account: &str, client_order_id: &str) -> Option<&Order> {
         let id = self.names.get(&(account.to_owned(), client_order_id.to_owned()))?;
@@ -399,9 +478,9 @@ impl Book {
         let Some(order) = self.orders.get_mut(&id) else { return };
         order.times.updated = Some(at);
         let order = order.clone();
-        let legs = self.legs(&order);
+        let (legs, balances) = (self.legs(&order), self.balances_of(&order));
         self.told += 1;
-        self.events.push(Event { number: self.told, at, what, order, legs });
+        self.events.push(Event { number: self.told, at, what, order, legs, balances });
     }
 
     fn insert(&mut self, mut order: Order) -> OrderId {

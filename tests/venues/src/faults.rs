@@ -5,6 +5,8 @@ use rand_chacha::rand_core::Rng as _;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Meter;
+
 /// Whether the venue has done what was asked when it fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -183,8 +185,8 @@ pub struct Facts {
     pub route: String,
     /// The account it claims to be of.
     pub account: Option<String>,
-    /// Under what it is counted against the rate limit, if it is.
-    pub meter: Option<String>,
+    /// Where it is counted against the limits.
+    pub meters: Vec<Meter>,
     /// The name of the order it is about.
     pub client_order_id: Option<String>,
     /// The symbol it is about.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ConnectionId, UserId};
+use trade_actors::domain::ids::{ClientOrderId, ConnectionId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::Quantity;
 use trade_actors::domain::order::Ticket;
@@ -15,7 +15,7 @@ use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, Refusal, RefusalCode};
 use trade_actors::domain::signal::OrderKind;
-use trade_actors::ports::broker::{Broker, BrokerError, Brokers, Listener, Promises, UnknownBroker};
+use trade_actors::ports::broker::{Broker, BrokerError, Brokers, Listener, Placed, Promises, UnknownBroker};
 use trade_actors::ports::market::Market;
 
 /// What happens to one submission.
@@ -145,17 +145,13 @@ impl Broker for Flaky {
         .boxed()
     }
 
-    fn cancel(
-        &self,
-        order: ClientOrderId,
-        known_as: Option<BrokerOrderId>,
-    ) -> BoxFuture<'_, Result<(), BrokerError>> {
-        self.script.note(Asked::Cancel(order));
-        self.behind.cancel(order, known_as)
+    fn cancel(&self, order: Placed) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.script.note(Asked::Cancel(order.ticket.id));
+        self.behind.cancel(order)
     }
 
-    fn order(&self, order: ClientOrderId) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
-        self.script.note(Asked::LookUp(order));
+    fn order(&self, order: Placed) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
+        self.script.note(Asked::LookUp(order.ticket.id));
         self.behind.order(order)
     }
 

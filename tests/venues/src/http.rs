@@ -1,6 +1,7 @@
 //! A request as the venues read it, and an answer as they give it.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
@@ -21,6 +22,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// Where it came from.
+    pub peer: IpAddr,
 }
 
 impl Request {

@@ -37,6 +37,7 @@ pub use contracts::conid;
 use crate::book::{Order, OrderId, Rules};
 use crate::faults::Facts;
 use crate::http::{Answer, Request};
+use crate::limits::Meter;
 use crate::server::{Ended, Server, Socket, Trouble, Venue};
 use crate::world::{Options, State, World};
 
@@ -92,6 +93,11 @@ impl Ibkr {
     #[must_use]
     pub fn world(&self) -> &Arc<World> {
         &self.world
+    }
+
+    /// Returns what it is made of; the gateways' own goes on with the server.
+    pub(crate) fn into_parts(self) -> (Arc<World>, Server) {
+        (self.world, self.server)
     }
 
     /// Returns where to find it.
@@ -206,7 +212,7 @@ impl Venue for Manners {
         let of_order = || Some(state.book.order(number?)?.ticket.symbol.clone());
         Facts {
             route,
-            meter: account.clone(),
+            meters: account.as_ref().map(Meter::request).into_iter().collect(),
             account,
             client_order_id: coid,
             symbol: by_conid.map(|found| found.symbol.clone()).or_else(of_order),

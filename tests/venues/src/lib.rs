@@ -4,13 +4,15 @@
 //! keeps a journal of what the engine asked: the other half of every "exactly once" test.
 //!
 //! The rest is a broker of its own, behind a socket. [`book`] is where orders meet prices ([`feed`]) and become cash and
-//! positions ([`account`]); it is pure. [`world`] puts it behind one lock, with a [`clock`], [`faults`] by request and
-//! by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, and [`admin`] is what tests
-//! do from another process. A venue adds its own words: [`alpaca`], [`ibkr`].
+//! positions ([`account`]); it is pure. [`world`] puts it behind one lock, with [`instrument`]s, a [`clock`], [`faults`]
+//! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`line`] what
+//! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, with [`signed`] where it wants signatures, and a
+//! line in the [`table`]: [`alpaca`], [`binance`], [`ibkr`].
 
 pub mod account;
 pub mod admin;
 pub mod alpaca;
+pub mod binance;
 pub mod book;
 pub mod clock;
 pub mod faults;
@@ -18,8 +20,12 @@ pub mod feed;
 pub mod flaky;
 pub mod http;
 pub mod ibkr;
+pub mod instrument;
 pub mod journal;
 pub mod limits;
+pub mod line;
 pub mod server;
+pub mod signed;
 pub mod streams;
+pub mod table;
 pub mod world;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +83,17 @@ pub trait Venue: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Returns the answer to a request that was one too many.
+    fn over_limit(&self, exceeded: &Allowance) -> Answer {
+        self.trouble(&Trouble::RateLimit).with("retry-after", exceeded.retry_after_s)
+    }
+
+    /// Adds to an answer how whose request it was stands to the limits, where the venue says so.
+    fn metered(&self, answer: Answer, stands: &[Allowance], now: DateTime<Utc>) -> Answer {
+        let (_, _) = (stands, now);
+        answer
+    }
+
     /// Returns whether there is a stream at a path.
     fn has_stream(&self, path: &str) -> bool;
 
@@ -150,8 +161,8 @@ async fn accept(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&shared)));
+                Ok((stream, from)) => {
+                    connections.spawn(connection(stream, from.ip(), Arc::clone(&shared)));
                 }
                 Err(error) => {
                     eprintln!("accept: {error}");
@@ -166,13 +177,13 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    if let Err(error) = serve(stream, shared).await {
+async fn connection(stream: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
+    if let Err(error) = serve(stream, peer, shared).await {
         eprintln!("connection: {error}");
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
+async fn serve(stream: TcpStream, peer: IpAddr, shared: Arc<Shared>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let stream = stream.into_std()?;
     // A second handle, because the first is hyper's when the linger time is to be set.
@@ -181,7 +192,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     let link = Arc::new(Link::default());
     let service = {
         let link = Arc::clone(&link);
-        service_fn(move |request| respond(Arc::clone(&shared), Arc::clone(&link), request))
+        service_fn(move |request| respond(Arc::clone(&shared), Arc::clone(&link), peer, request))
     };
     let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
     let cut = tokio::select! {
@@ -203,6 +214,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
 async fn respond(
     shared: Arc<Shared>,
     link: Arc<Link>,
+    peer: IpAddr,
     mut request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let upgrades = request
@@ -218,6 +230,7 @@ async fn respond(
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
             body: body.to_bytes(),
+            peer,
         },
         Err(_) => return Ok(response(&shared, Answer::empty(413))),
     };
@@ -271,26 +284,26 @@ impl Shared {
     fn receive(&self, request: &Request) -> Came {
         self.world.act(|state, now| {
             let facts = self.venue.facts(state, request);
-            let allowance = facts.meter.as_ref().and_then(|meter| state.limits.count(meter, now));
+            let stands = state.limits.count(&facts.meters, now);
             let received = Note::Received { method: request.method.to_string(), path: request.target() };
             let number = state.journal.note(now, facts.account.as_deref(), received);
-            let exceeded = allowance.is_some_and(|allowance| allowance.exceeded);
+            let exceeded = stands.iter().any(|stand| stand.exceeded);
             let fault = if exceeded { None } else { state.faults.decide(&facts, &mut state.rng) };
-            Came { at: now, facts, allowance, number, fault }
+            Came { at: now, facts, stands, number, fault }
         })
     }
 
     fn finish(&self, request: &Request, upgrade: Option<OnUpgrade>, link: &Link, came: &Came) -> Outcome {
         let fault = came.fault.clone().map(|(_, action)| action).unwrap_or_default();
-        let acted = if came.allowance.is_some_and(|allowance| allowance.exceeded) {
-            Some(self.venue.trouble(&Trouble::RateLimit).with("retry-after", 1))
+        let acted = if let Some(exceeded) = came.stands.iter().find(|stand| stand.exceeded) {
+            Some(self.venue.over_limit(exceeded))
         } else if fault.acts() {
             Some(self.act(request, upgrade, link, fault == Action::Reject))
         } else {
             None
         };
         let outcome = match self.spoil(&fault, acted) {
-            Outcome::Answer(answer) => Outcome::Answer(allowed(answer, came.allowance, came.at)),
+            Outcome::Answer(answer) => Outcome::Answer(self.venue.metered(answer, &came.stands, came.at)),
             cut @ (Outcome::Reset | Outcome::Silence) => cut,
         };
         self.note(request, came, &outcome);
@@ -377,25 +390,9 @@ impl Shared {
 struct Came {
     at: DateTime<Utc>,
     facts: Facts,
-    allowance: Option<Allowance>,
+    stands: Vec<Allowance>,
     number: u64,
     fault: Option<(u64, Action)>,
-}
-
-/// Adds how the account stands to its limit. A refusal for too many requests says so even where there is none.
-fn allowed(answer: Answer, allowance: Option<Allowance>, now: DateTime<Utc>) -> Answer {
-    let refused = answer.status == 429;
-    let limit = match allowance {
-        Some(allowance) => allowance,
-        None if refused => {
-            Allowance { limit: 200, remaining: 0, reset: now.timestamp() + 60, exceeded: true }
-        }
-        None => return answer,
-    };
-    answer
-        .with("x-ratelimit-limit", limit.limit)
-        .with("x-ratelimit-remaining", if refused { 0 } else { limit.remaining })
-        .with("x-ratelimit-reset", limit.reset)
 }
 
 fn response(shared: &Shared, answer: Answer) -> hyper::Response<Full<Bytes>> {

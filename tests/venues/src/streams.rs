@@ -80,8 +80,8 @@ pub struct Inbox {
 
 #[derive(Debug)]
 struct Listener {
-    account: Option<String>,
-    channel: Channel,
+    accounts: Vec<String>,
+    channels: Vec<Channel>,
     outbox: mpsc::UnboundedSender<Delivery>,
     cut: Arc<Notify>,
 }
@@ -98,20 +98,35 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Adds a listener to one account's orders, or to prices.
-    pub fn join(&mut self, account: Option<&str>, channel: Channel) -> Inbox {
+    /// Adds a listener to one account's orders, to prices, or to both.
+    pub fn join(&mut self, account: Option<&str>, channels: &[Channel]) -> Inbox {
         let (outbox, messages) = mpsc::unbounded_channel();
         let cut = Arc::new(Notify::new());
         self.last_id += 1;
-        let account = account.map(str::to_owned);
-        self.listeners.insert(self.last_id, Listener { account, channel, outbox, cut: Arc::clone(&cut) });
+        let accounts = account.map(str::to_owned).into_iter().collect();
+        let channels = channels.to_vec();
+        self.listeners.insert(self.last_id, Listener { accounts, channels, outbox, cut: Arc::clone(&cut) });
         Inbox { messages, cut, id: self.last_id }
     }
 
-    /// Makes a listener also hear an account's orders, once it has said who it is.
+    /// Makes a listener hear an account's orders, once it has said who it is, and no other account's.
     pub fn claim(&mut self, id: u64, account: &str) {
         if let Some(listener) = self.listeners.get_mut(&id) {
-            listener.account = Some(account.to_owned());
+            listener.accounts = vec![account.to_owned()];
+        }
+    }
+
+    /// Makes a listener hear one more account's orders.
+    pub fn claim_also(&mut self, id: u64, account: &str) {
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.accounts.push(account.to_owned());
+        }
+    }
+
+    /// Makes a listener hear an account's orders no longer.
+    pub fn disclaim(&mut self, id: u64, account: &str) {
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.accounts.retain(|claimed| claimed != account);
         }
     }
 
@@ -124,7 +139,7 @@ impl Hub {
     #[must_use]
     pub fn listening(&self, account: Option<&str>, channel: Channel) -> usize {
         let all = self.listeners.values();
-        all.filter(|listener| listener.channel == channel && is_of(listener, account)).count()
+        all.filter(|listener| listener.channels.contains(&channel) && is_of(listener, account)).count()
     }
 
     /// Cuts all streams, or one account's. Returns how many.
@@ -233,9 +248,8 @@ impl Hub {
         let channel = channel_of(push);
         let due = Instant::now() + late;
         self.listeners.retain(|_, listener| {
-            let meant = listener.channel == channel
-                && (channel == Channel::Prices
-                    || (account.is_some() && listener.account.as_deref() == account));
+            let meant = listener.channels.contains(&channel)
+                && (channel == Channel::Prices || (account.is_some() && is_of(listener, account)));
             !meant || listener.outbox.send(Delivery { push: push.clone(), due }).is_ok()
         });
     }
@@ -249,5 +263,5 @@ fn channel_of(push: &Push) -> Channel {
 }
 
 fn is_of(listener: &Listener, account: Option<&str>) -> bool {
-    account.is_none() || listener.account.as_deref() == account
+    account.is_none_or(|account| listener.accounts.iter().any(|claimed| claimed == account))
 }

@@ -18,8 +18,10 @@ use crate::book::{Book, Event, FillMode, Order, OrderId, Refusal, Rules, Side, S
 use crate::clock::{Hours, MarketClock};
 use crate::faults::{Counted, Faults, Rule};
 use crate::feed::{Price, Quote};
+use crate::instrument::Increments;
+pub use crate::instrument::Instrument;
 use crate::journal::{Entry, Journal, Note};
-use crate::limits::{Limits, Rate};
+use crate::limits::{Bound, Limits, Rate};
 use crate::streams::{Channel, Hub, Push, StreamFaults};
 
 /// What a venue is started with.
@@ -31,8 +33,10 @@ pub struct Options {
     pub journal: Option<PathBuf>,
     /// What its chance begins with; chosen and shown if it is none.
     pub seed: Option<u64>,
-    /// Requests a minute for each account; none is no limit.
+    /// Requests a minute for each account, or whoever the venue counts; none is no limit.
     pub per_minute: Option<u32>,
+    /// What else is too much, by pool.
+    pub limits: BTreeMap<String, Vec<Bound>>,
     /// Whether streams speak JSON in text frames instead of binary ones.
     pub text_frames: bool,
     /// Accounts there are from the start.
@@ -41,6 +45,8 @@ pub struct Options {
     pub oauth_clients: Vec<(String, String)>,
     /// How strict its book is.
     pub rules: Rules,
+    /// In which steps something is traded that is listed by its first price.
+    pub increments: Increments,
 }
 
 impl Default for Options {
@@ -50,52 +56,12 @@ impl Default for Options {
             journal: None,
             seed: None,
             per_minute: Some(200),
+            limits: BTreeMap::new(),
             text_frames: false,
             accounts: Vec::new(),
             oauth_clients: Vec::new(),
             rules: Rules::default(),
-        }
-    }
-}
-
-/// Something that can be traded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Instrument {
-    /// Its symbol.
-    pub symbol: String,
-    /// Its name; the symbol if it is left out.
-    #[serde(default)]
-    pub name: String,
-    /// Whether the venue still lists it.
-    #[serde(default = "yes")]
-    pub active: bool,
-    /// Whether it can be traded.
-    #[serde(default = "yes")]
-    pub tradable: bool,
-    /// Whether fractions of it can be traded.
-    #[serde(default = "yes")]
-    pub fractionable: bool,
-    /// Whether it can be sold short.
-    #[serde(default = "yes")]
-    pub shortable: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Instrument {
-    /// Returns one that can be traded in every way.
-    #[must_use]
-    pub fn new(symbol: &str) -> Self {
-        Self {
-            symbol: symbol.to_owned(),
-            name: symbol.to_owned(),
-            active: true,
-            tradable: true,
-            fractionable: true,
-            shortable: true,
+            increments: Increments::default(),
         }
     }
 }
@@ -137,6 +103,7 @@ pub struct State {
     pub oauth_clients: BTreeMap<String, String>,
     /// The venue's chance.
     pub rng: ChaCha8Rng,
+    increments: Increments,
     prices: u64,
 }
 
@@ -175,6 +142,11 @@ impl World {
             Some(path) => Journal::at(path)?,
             None => Journal::default(),
         };
+        let mut limits = Limits::default();
+        limits.set_per_minute(options.per_minute);
+        for (pool, bounds) in &options.limits {
+            limits.set(pool, bounds.clone());
+        }
         let world = Self {
             state: Mutex::new(State {
                 book: Book::new(options.rules),
@@ -183,10 +155,11 @@ impl World {
                 clock: MarketClock::default(),
                 faults: Faults::default(),
                 journal,
-                limits: Limits::new(options.per_minute),
+                limits,
                 hub: Hub::default(),
                 oauth_clients: options.oauth_clients.iter().cloned().collect(),
                 rng: ChaCha8Rng::seed_from_u64(seed),
+                increments: options.increments,
                 prices: 0,
             }),
             changed: Notify::new(),
@@ -260,12 +233,16 @@ impl World {
     pub fn add_account(&self, spec: AccountSpec) {
         self.act(|state, now| {
             let name = spec.name().to_owned();
-            let multiplier = spec.multiplier.unwrap_or(Decimal::TWO);
-            state.book.open_account(&name, Account::new(spec.cash, multiplier));
+            let account = Account::opened(&spec);
+            let mut what = json!({"cash": spec.cash, "multiplier": account.multiplier});
+            if account.is_spot() {
+                what = json!({"cash": spec.cash, "settlement": spec.settlement, "holdings": spec.holdings});
+            }
+            state.book.open_account(&name, account);
             let credentials =
                 Credentials { key_id: spec.key_id, secret: spec.secret, token: spec.token, revoked: false };
             state.directory.put(&name, credentials, spec.standing);
-            let what = json!({"account_opened": {"cash": spec.cash, "multiplier": multiplier}});
+            let what = json!({"account_opened": what});
             state.journal.note(now, Some(&name), Note::Outside { what });
         });
     }
@@ -316,12 +293,14 @@ impl World {
     ///
     /// # Errors
     ///
-    /// There is no such account.
+    /// There is no such account, or a spot account does not have that much.
     pub fn trade_outside(&self, name: &str, trade: &OutsideTrade) -> Result<(), WorldError> {
         self.act(|state, now| {
             let OutsideTrade { symbol, side, qty, price } = trade;
-            if !state.book.trade_outside(name, symbol, *side, *qty, *price) {
-                return Err(WorldError::Unknown(format!("account {name}")));
+            match state.book.trade_outside(name, symbol, *side, *qty, *price) {
+                Ok(()) => {}
+                Err(Refusal::UnknownAccount) => return Err(WorldError::Unknown(format!("account {name}"))),
+                Err(refusal) => return Err(refusal.into()),
             }
             let what = json!({"trade": trade});
             state.journal.note(now, Some(name), Note::Outside { what });
@@ -336,7 +315,7 @@ impl World {
 
     /// Lists an instrument, or changes one.
     pub fn list(&self, instrument: Instrument) {
-        self.act(|state, _| state.instruments.insert(instrument.symbol.clone(), instrument));
+        self.act(|state, _| state.list(instrument));
     }
 
     /// Changes a symbol's price, and lists it if it is not. Returns the quote, if there is one then.
@@ -455,7 +434,12 @@ impl World {
 
     /// Sets how many requests a minute an account may make, or ends the limit.
     pub fn set_rate_limit(&self, per_minute: Option<u32>) {
-        self.act(|state, _| state.limits.set(per_minute));
+        self.act(|state, _| state.limits.set_per_minute(per_minute));
+    }
+
+    /// Sets what is too much in a pool of the venue's.
+    pub fn set_limit(&self, pool: &str, bounds: Vec<Bound>) {
+        self.act(|state, _| state.limits.set(pool, bounds));
     }
 
     /// Returns how often an account asked so far.
@@ -475,11 +459,18 @@ impl State {
     /// Changes a symbol's price, lists it if it is not, and tells those who listen.
     pub fn set_price(&mut self, now: DateTime<Utc>, price: &Price) -> Option<Quote> {
         let quote = self.book.set_price(now, price)?;
-        self.instruments.entry(price.symbol.clone()).or_insert_with(|| Instrument::new(&price.symbol));
+        if !self.instruments.contains_key(&price.symbol) {
+            self.list(Instrument::stepped(&price.symbol, self.increments));
+        }
         self.prices += 1;
         let push = Push::Price { symbol: price.symbol.clone(), quote, number: self.prices };
         self.hub.publish(now, None, push);
         Some(quote)
+    }
+
+    fn list(&mut self, instrument: Instrument) {
+        self.book.set_step(&instrument.symbol, instrument.increments.qty_step);
+        self.instruments.insert(instrument.symbol.clone(), instrument);
     }
 
     fn follow_time(&mut self, now: DateTime<Utc>) {

@@ -27,6 +27,7 @@ fn fill(number: u32, quantity: u32) -> Fill {
         quantity: Quantity::new(Decimal::from(quantity)).unwrap(),
         price: Price::new(Decimal::from(100 + number)).unwrap(),
         fee: Money::ZERO,
+        kept: Quantity::ZERO,
         at: DateTime::UNIX_EPOCH,
     }
 }

@@ -28,6 +28,7 @@ fn fill(execution: u32, units: i64) -> OrderStep {
             quantity: quantity(units),
             price: Price::new(Decimal::from(100 + i64::from(execution))).unwrap(),
             fee: Money::ZERO,
+            kept: Quantity::ZERO,
             at: DateTime::UNIX_EPOCH,
         },
     }

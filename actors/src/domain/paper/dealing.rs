@@ -261,7 +261,7 @@ impl Resting {
         let Some((quantity, price)) = fill else { return (ReportedState::Open, Vec::new()) };
         let state = if quantity == self.leaves_qty() { ReportedState::Filled } else { ReportedState::Open };
         let execution = ExecutionId::new(format!("{order}-{}", self.fills.saturating_add(1)));
-        (state, vec![Fill { execution, quantity, price, fee: Money::ZERO, at: now }])
+        (state, vec![Fill { execution, quantity, price, fee: Money::ZERO, kept: Quantity::ZERO, at: now }])
     }
 }
 

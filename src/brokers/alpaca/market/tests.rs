@@ -2,6 +2,8 @@ use serde_json::json;
 use trade_actors::domain::stages::Stamp;
 
 use super::*;
+use crate::brokers::board::{PACE, WATCHED_MAX};
+use tokio::time::Instant;
 
 /// A clock that is set by hand.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ fn market() -> (Arc<Hand>, Arc<AlpacaMarket>) {
     let asset = json!({"class": "us_equity", "symbol": "AAPL", "status": "active", "tradable": true,
         "fractionable": true});
     let rules = map::instrument(&serde_json::from_value(asset).unwrap()).unwrap();
-    market.write().instruments.insert(rules.symbol, rules);
+    market.board.list([rules], clock.now());
     (clock, market)
 }
 
@@ -53,14 +55,14 @@ async fn the_feed_tells_the_latest_of_each_symbol_once() {
     market.show(aapl(), &best(190.0, 190.02));
     assert_eq!(feed.next().await.iter().map(|quote| quote.price).collect::<Vec<_>>(), [price("190.01")]);
     market.show(aapl(), &best(191.0, 191.02));
-    market.traded(aapl(), price("191.5"), market.clock.now());
+    market.board.traded(aapl(), price("191.5"), market.clock.now());
     market.show(aapl(), &best(192.0, 192.02));
     let told = feed.next().await;
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].bid, told[0].price, told[0].ask), (price("192"), price("191.5"), price("192.02")));
     // The same again is no news.
     market.show(aapl(), &best(192.0, 192.02));
-    assert_eq!(market.take_fresh(), []);
+    assert_eq!(market.board.take_fresh(), []);
 }
 
 #[tokio::test]
@@ -82,12 +84,12 @@ fn a_halt_lasts_until_it_is_lifted_something_trades_or_its_word_is_old() {
     let rules = market.instrument(aapl()).unwrap();
     let status = || market.status(&rules, clock.now());
     assert_eq!(status(), MarketStatus::Open);
-    market.halt(aapl(), true);
+    market.board.halt(aapl(), true);
     assert_eq!(status(), MarketStatus::Halted);
-    market.halt(aapl(), false);
+    market.board.halt(aapl(), false);
     assert_eq!(status(), MarketStatus::Open);
-    market.halt(aapl(), true);
-    market.traded(aapl(), price("190"), clock.now());
+    market.board.halt(aapl(), true);
+    market.board.traded(aapl(), price("190"), clock.now());
     assert_eq!(status(), MarketStatus::Open);
     market.halt_for_now(aapl());
     assert_eq!(status(), MarketStatus::Halted);
@@ -98,7 +100,7 @@ fn a_halt_lasts_until_it_is_lifted_something_trades_or_its_word_is_old() {
 #[test]
 fn the_symbols_asked_for_last_are_streamed_and_the_rest_are_asked_for() {
     let (clock, market) = market();
-    market.write().instruments.clear();
+    market.board.list([], clock.now());
     let name = |nth: u8| -> Symbol {
         format!("S{}{}", char::from(b'A' + nth / 26), char::from(b'A' + nth % 26)).parse().unwrap()
     };
@@ -106,50 +108,58 @@ fn the_symbols_asked_for_last_are_streamed_and_the_rest_are_asked_for() {
         market.watch(name(nth));
     }
     market.watch(name(0));
-    let streamed = market.to_stream(30);
+    let streamed = market.board.to_stream(30);
     assert_eq!(streamed.len(), 30);
     assert!(streamed.contains(&name(0)) && streamed.contains(&name(39)));
     assert!(!streamed.contains(&name(1)) && !streamed.contains(&name(10)) && streamed.contains(&name(11)));
     for symbol in &streamed {
-        market.traded(*symbol, price("10"), clock.now());
+        market.board.traded(*symbol, price("10"), clock.now());
     }
-    market.set_streamed(streamed.clone());
-    assert_eq!(market.to_poll().len(), 40, "what changed just before they were streamed was not told");
+    market.board.set_streamed(streamed.clone());
+    assert_eq!(
+        market.board.to_poll(clock.now()).len(),
+        40,
+        "what changed just before they were streamed was not told"
+    );
     for symbol in &streamed {
-        market.traded(*symbol, price("11"), clock.now());
+        market.board.traded(*symbol, price("11"), clock.now());
     }
-    market.set_streamed(streamed);
-    assert_eq!(market.to_poll(), (1..=10).map(name).collect::<Vec<_>>());
+    market.board.set_streamed(streamed);
+    assert_eq!(market.board.to_poll(clock.now()), (1..=10).map(name).collect::<Vec<_>>());
     // What has not changed for a while is asked for, too.
     clock.wait(21);
-    assert_eq!(market.to_poll().len(), 40);
+    assert_eq!(market.board.to_poll(clock.now()).len(), 40);
 }
 
 #[test]
 fn what_is_not_traded_here_is_not_watched() {
-    let (_, market) = market();
+    let (clock, market) = market();
     for name in ["NOPE", "BTC/USDT"] {
         market.watch(name.parse().unwrap());
     }
     market.watch(aapl());
-    assert_eq!(market.to_stream(30).into_iter().collect::<Vec<_>>(), [aapl()]);
-    market.write().instruments.clear();
+    assert_eq!(market.board.to_stream(30).into_iter().collect::<Vec<_>>(), [aapl()]);
+    market.board.list([], clock.now());
     for nth in 0..WATCHED_MAX + 5 {
         let letter = |nth: usize| char::from(b'A' + u8::try_from(nth % 26).unwrap());
         let name = format!("{}{}{}", letter(nth), letter(nth / 26), letter(nth / 676));
         market.watch(name.parse().unwrap());
     }
-    assert_eq!(market.to_stream(usize::MAX).len(), WATCHED_MAX);
-    assert!(!market.to_stream(usize::MAX).contains(&aapl()), "the oldest gives way");
+    assert_eq!(market.board.to_stream(usize::MAX).len(), WATCHED_MAX);
+    assert!(!market.board.to_stream(usize::MAX).contains(&aapl()), "the oldest gives way");
 }
 
 #[test]
 fn an_answer_older_than_what_is_known_changes_nothing() {
     let (clock, market) = market();
-    market.traded(aapl(), price("190"), clock.now());
+    market.board.traded(aapl(), price("190"), clock.now());
     let quote = market.quote(aapl()).unwrap();
-    market.answered(Quote { price: price("180"), at: clock.now() - TimeDelta::seconds(1), ..quote }, true);
+    market
+        .board
+        .answered(Quote { price: price("180"), at: clock.now() - TimeDelta::seconds(1), ..quote }, true);
     assert_eq!(market.quote(aapl()).unwrap().price, price("190"));
-    market.answered(Quote { price: price("181"), at: clock.now() + TimeDelta::seconds(1), ..quote }, true);
+    market
+        .board
+        .answered(Quote { price: price("181"), at: clock.now() + TimeDelta::seconds(1), ..quote }, true);
     assert_eq!(market.quote(aapl()).unwrap().price, price("181"));
 }

@@ -15,20 +15,23 @@ use trade_actors::ports::clock::SystemClock;
 use trade_actors::ports::store::StoreError;
 
 use super::*;
-use crate::brokers::Secrets;
 use crate::brokers::alpaca::Alpaca;
+use crate::brokers::credentials::BrokerSecret;
+use crate::brokers::{House, Secrets};
 use crate::config::AlpacaConfig;
 
 #[derive(Debug)]
-struct Drawer(Mutex<BTreeMap<ConnectionId, AlpacaCredentials>>);
+struct Drawer(Mutex<BTreeMap<ConnectionId, Auth>>);
 
 impl Secrets for Drawer {
-    fn alpaca(
+    fn of(
         &self,
         _: UserId,
         connection: ConnectionId,
-    ) -> Result<Option<(AlpacaCredentials, Mode)>, StoreError> {
-        Ok(self.0.lock().unwrap().get(&connection).cloned().map(|keys| (keys, Mode::Paper)))
+        broker: &str,
+    ) -> Result<Option<BrokerSecret>, StoreError> {
+        let keys = self.0.lock().unwrap().get(&connection).cloned();
+        Ok(keys.map(|auth| BrokerSecret { broker: broker.to_owned(), mode: Mode::Paper, auth }))
     }
 }
 
@@ -73,7 +76,7 @@ async fn stream(
 fn account(url: String) -> (Alpaca, Arc<dyn Broker>, UnboundedReceiver<Told>) {
     let connection = ConnectionId::new(Uuid::from_u128(2));
     let secret = |text: &str| SecretString::from(text.to_owned());
-    let keys = AlpacaCredentials::ApiKey { key_id: secret("PK"), secret: secret("hunter2") };
+    let keys = Auth::ApiKey { key_id: secret("PK"), secret: secret("hunter2") };
     let drawer = Arc::new(Drawer(Mutex::new(BTreeMap::from([(connection, keys)]))));
     let config = AlpacaConfig { paper_stream_url: url, ..AlpacaConfig::default() };
     let alpaca = Alpaca::new(&config, drawer, Arc::new(SystemClock::new())).unwrap();

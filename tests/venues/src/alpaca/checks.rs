@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use super::errors::{Error, duplicate};
 use super::wire::{Amount, OrderRequest, StopLossRequest, intent, word};
 use crate::account::Standing;
-use crate::book::{Class, Exits, Kind, Side, Size, StopLoss, Ticket, Tif, Trail};
+use crate::book::{Class, Exits, Kind, Side, Size, StopLoss, Terms, Ticket, Tif, Trail};
 use crate::world::{Instrument, State};
 
 /// The most characters of a client's name for an order.
@@ -56,6 +56,7 @@ pub(super) fn ticket(
         extended_hours: request.extended_hours.unwrap_or(false),
         class,
         exits: exits(request)?,
+        terms: Terms::default(),
     };
     hours(state, now, &ticket)?;
     fractions(instrument, &ticket)?;

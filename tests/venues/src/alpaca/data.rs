@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::errors::Error;
-use super::line::{Codec, Heard, Line};
 use super::rest::{Call, Proof};
 use super::wire;
 use crate::feed::Quote;
 use crate::http::{Answer, Request};
+use crate::line::{Codec, Heard, Line};
 use crate::server::{Ended, Socket};
 use crate::streams::{Channel, Push};
 use crate::world::{State, World};
@@ -98,7 +98,7 @@ struct Client {
 pub(super) async fn talk(world: Arc<World>, request: Request, socket: Socket) -> Ended {
     let codec = Codec::asked(&request, Codec::Text);
     let free = request.path == "/v2/iex";
-    let mut line = Line::open(world, &request, socket, codec, Channel::Prices);
+    let mut line = Line::open(world, &request, socket, codec, &[Channel::Prices]);
     line.say(&json!([{"T": "success", "msg": "connected"}])).await;
     let mut client = Client { line, channels: Channels::default(), authenticated: false, free };
     let until = Instant::now() + AUTH_WITHIN;

@@ -117,6 +117,7 @@ impl Error {
             Refusal::NotReplaceable(status) => {
                 Self::invalid(format!("unable to replace order, order is in \"{}\" state", status.name()))
             }
+            Refusal::WouldTake => Self::invalid("the order would trade at once"),
             Refusal::Unchanged => Self::invalid("order parameters are not changed"),
             Refusal::Unfitting => Self::invalid("the change does not fit the order"),
         }

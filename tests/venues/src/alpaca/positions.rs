@@ -10,7 +10,7 @@ use super::orders;
 use super::rest::Call;
 use super::wire::{self, Ids};
 use crate::account::Holding;
-use crate::book::{Class, Exits, Kind, OrderId, Side, Size, Ticket, Tif};
+use crate::book::{Class, Exits, Kind, OrderId, Side, Size, Terms, Ticket, Tif};
 use crate::http::Answer;
 use crate::world::State;
 
@@ -88,6 +88,7 @@ fn close(
         extended_hours: false,
         class: Class::Simple,
         exits: Exits::default(),
+        terms: Terms::default(),
     };
     state.book.place(call.now, ticket).map_err(|refusal| Error::of(refusal, symbol, call.ids))
 }

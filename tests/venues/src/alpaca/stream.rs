@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::line::{Codec, Heard, Line};
 use super::rest::Proof;
 use super::wire::{self, Ids};
 use crate::http::Request;
+use crate::line::{Codec, Heard, Line};
 use crate::server::{Ended, Socket};
 use crate::streams::{Channel, Push};
 use crate::world::World;
@@ -53,7 +53,7 @@ struct Streams {
 pub(super) async fn talk(world: Arc<World>, ids: Ids, request: Request, socket: Socket) -> Ended {
     let otherwise = if world.text_frames() { Codec::Text } else { Codec::Binary };
     let codec = Codec::asked(&request, otherwise);
-    let mut line = Line::open(world, &request, socket, codec, Channel::Orders);
+    let mut line = Line::open(world, &request, socket, codec, &[Channel::Orders]);
     let mut owner: Option<String> = None;
     let mut listens = false;
     let ended = loop {

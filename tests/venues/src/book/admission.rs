@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use thiserror::Error;
 
-use super::{Book, Class, Kind, Order, OrderId, Session, Side, Size, Status, Ticket, Tif, Times, What};
+use super::{
+    Book, Class, Kind, Order, OrderId, Session, Side, Size, Status, Ticket, Tif, Times, TrailLimit, What,
+};
 
 /// Why the book says no. The venue has its own words for each.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -49,6 +51,9 @@ pub enum Refusal {
     /// It opens a short position with a fraction of a unit.
     #[error("fractions cannot be sold short")]
     FractionalShort,
+    /// It would trade with who waits, and is not to.
+    #[error("it would trade at once")]
+    WouldTake,
     /// It is over, or about to be.
     #[error("the order is {}", .0.name())]
     NotOpen(Status),
@@ -87,11 +92,7 @@ impl Book {
     ///
     /// Says why it is not taken; then nothing has changed.
     pub fn place(&mut self, now: DateTime<Utc>, ticket: Ticket) -> Result<OrderId, Refusal> {
-        if ticket.client_order_id.as_ref().is_some_and(|name| self.named(&ticket.account, name).is_some()) {
-            return Err(Refusal::DuplicateName);
-        }
-        let opens = self.check_worth(&ticket)?;
-        self.check_wash(&ticket)?;
+        let opens = self.check(&ticket)?;
         let id = self.admit(now, ticket, opens);
         self.match_order(now, id);
         self.match_legs(now, id);
@@ -100,15 +101,9 @@ impl Book {
 
     /// Puts an order into the book, its exits with it, and trades nothing yet.
     pub(super) fn admit(&mut self, now: DateTime<Utc>, ticket: Ticket, opens: bool) -> OrderId {
-        let waits = match self.session {
-            Session::Regular => ticket.tif == Tif::Opg,
-            Session::Extended => !ticket.extended_hours,
-            Session::Closed => true,
-        };
-        let status = if waits { Status::Accepted } else { Status::New };
-        let id = self.shelve(now, ticket, status, opens);
+        let id = self.shelve(now, ticket, opens);
         self.bring_legs(now, id);
-        self.tell(now, id, if waits { What::Accepted } else { What::New });
+        self.tell_taken(now, id);
         self.tell_legs(now, id);
         if self.doomed {
             self.end(now, id, Status::Rejected);
@@ -116,21 +111,70 @@ impl Book {
         id
     }
 
+    /// Takes two orders of which one ends the other, and trades what trades at once. The second is shown as a leg of the
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// Says why they are not taken; then nothing has changed.
+    pub fn place_pair(&mut self, now: DateTime<Utc>, pair: [Ticket; 2]) -> Result<[OrderId; 2], Refusal> {
+        let [first, second] = pair;
+        let opens = (self.check(&first)?, self.check(&second)?);
+        if first.client_order_id.is_some() && first.client_order_id == second.client_order_id {
+            return Err(Refusal::DuplicateName);
+        }
+        let (one, other) = (self.shelve(now, first, opens.0), self.shelve(now, second, opens.1));
+        self.make_rivals(one, other);
+        if let Some(order) = self.orders.get_mut(&one) {
+            order.legs = vec![other];
+        }
+        if let Some(order) = self.orders.get_mut(&other) {
+            order.parent = Some(one);
+        }
+        for id in [one, other] {
+            self.tell_taken(now, id);
+        }
+        if self.doomed {
+            self.end(now, one, Status::Rejected);
+        }
+        for id in [one, other] {
+            self.match_order(now, id);
+        }
+        Ok([one, other])
+    }
+
+    /// Checks an order as [`Book::place`] would, and takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Says why it would not be taken.
+    pub fn check(&self, ticket: &Ticket) -> Result<bool, Refusal> {
+        if ticket.client_order_id.as_ref().is_some_and(|name| self.name_is_taken(&ticket.account, name)) {
+            return Err(Refusal::DuplicateName);
+        }
+        let opens = self.check_worth(ticket)?;
+        self.check_wash(ticket)?;
+        let touch = self.feed.quote(&ticket.symbol).map(|quote| quote.touch(ticket.side));
+        let takes = ticket.kind.limit().zip(touch).is_some_and(|(limit, touch)| match ticket.side {
+            Side::Buy => limit >= touch,
+            Side::Sell => limit <= touch,
+        });
+        if ticket.terms.post_only && takes { Err(Refusal::WouldTake) } else { Ok(opens) }
+    }
+
     /// Puts an order into the book and tells nobody.
-    pub(super) fn shelve(
-        &mut self,
-        now: DateTime<Utc>,
-        ticket: Ticket,
-        status: Status,
-        opens: bool,
-    ) -> OrderId {
-        let id = self.next_id();
+    pub(super) fn shelve(&mut self, now: DateTime<Utc>, ticket: Ticket, opens: bool) -> OrderId {
+        let waits = match self.session {
+            Session::Regular => ticket.tif == Tif::Opg,
+            Session::Extended => !ticket.extended_hours,
+            Session::Closed => true,
+        };
         let order = Order {
-            id,
+            id: self.next_id(),
             client_order_id: ticket.client_order_id.clone().unwrap_or_default(),
             created_at: now,
             times: Times { updated: Some(now), ..Times::default() },
-            status,
+            status: if waits { Status::Accepted } else { Status::New },
             qty: match ticket.size {
                 Size::Qty(qty) => Some(qty),
                 Size::Notional(_) => None,
@@ -144,13 +188,20 @@ impl Book {
             replaces: None,
             replaced_by: None,
             triggered: false,
+            canceled_as: None,
             best: None,
+            rested: false,
             parts: 0,
             next_part_at: None,
             cancel_at: None,
             ticket,
         };
         self.insert(order)
+    }
+
+    fn tell_taken(&mut self, now: DateTime<Utc>, id: OrderId) {
+        let waits = self.orders.get(&id).is_some_and(|order| order.status == Status::Accepted);
+        self.tell(now, id, if waits { What::Accepted } else { What::New });
     }
 
     /// Cancels an order, at once or after the time a cancel takes.
@@ -172,6 +223,21 @@ impl Book {
             self.tell(now, id, What::PendingCancel);
         }
         Ok(())
+    }
+
+    /// Cancels an order as [`Book::cancel`] does, and remembers what its owner calls that.
+    ///
+    /// # Errors
+    ///
+    /// There is no such order, or it is over.
+    pub fn cancel_as(&mut self, now: DateTime<Utc>, id: OrderId, name: &str) -> Result<(), Refusal> {
+        let order = self.orders.get_mut(&id).ok_or(Refusal::UnknownOrder)?;
+        let before = order.canceled_as.replace(name.to_owned());
+        let canceled = self.cancel(now, id);
+        if let (Err(_), Some(order)) = (&canceled, self.orders.get_mut(&id)) {
+            order.canceled_as = before;
+        }
+        canceled
     }
 
     /// Ends an order the way the venue does by itself: expired, rejected or canceled, without asking its owner.
@@ -217,6 +283,7 @@ impl Book {
             best: None,
             parts: 0,
             next_part_at: None,
+            rested: false,
             ticket,
             ..old.clone()
         };
@@ -246,7 +313,7 @@ impl Book {
         }
         let Size::Qty(whole) = old.ticket.size else { return Err(Refusal::NotReplaceable(old.status)) };
         let name = change.client_order_id.as_deref();
-        if name.is_some_and(|name| self.named(&old.ticket.account, name).is_some()) {
+        if name.is_some_and(|name| self.name_is_taken(&old.ticket.account, name)) {
             return Err(Refusal::DuplicateName);
         }
         let leaves = change.qty.unwrap_or(whole) - old.filled_qty;
@@ -280,12 +347,15 @@ impl Book {
         instead_of: Option<&Order>,
     ) -> Result<bool, Refusal> {
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
+        let freed = instead_of.map(|old| old.id);
+        if account.is_spot() {
+            return self.check_spot(account, ticket, freed);
+        }
         let position = account.qty(&ticket.symbol);
         let closes = match ticket.side {
             Side::Sell => position > Decimal::ZERO,
             Side::Buy => position < Decimal::ZERO,
         };
-        let freed = instead_of.map(|old| old.id);
         let qty = self.qty_of(ticket);
         if closes && self.rules.crosses {
             return self.check_crossing(ticket, qty, position.abs(), freed);
@@ -354,7 +424,7 @@ impl Book {
         self.held_but(account, symbol, closing, None)
     }
 
-    fn held_but(
+    pub(super) fn held_but(
         &self,
         account: &str,
         symbol: &str,
@@ -383,33 +453,47 @@ impl Book {
         (held, related)
     }
 
-    fn reserved_but(&self, account: &str, but: Option<OrderId>) -> Decimal {
-        let open = self.open.iter().filter_map(|id| self.orders.get(id));
-        open.filter(|order| order.ticket.account == account && order.opens && Some(order.id) != but)
-            .map(|order| {
-                let left = Ticket {
-                    size: order.qty.map_or(order.ticket.size, |_| Size::Qty(order.leaves())),
-                    ..order.ticket.clone()
-                };
-                self.worth_of(&left)
-            })
-            .sum()
+    pub(super) fn reserved_but(&self, account: &str, but: Option<OrderId>) -> Decimal {
+        let counts = |order: &&Order| {
+            order.ticket.account == account && order.opens && order.status.is_open() && Some(order.id) != but
+        };
+        let open = self.open.iter().filter_map(|id| self.orders.get(id)).filter(counts);
+        open.map(|order| {
+            let own = self.left_of(order);
+            // Of two of which one ends the other, the dearer counts.
+            match order.rival.and_then(|id| self.orders.get(&id)).filter(counts) {
+                Some(rival) if rival.id < order.id => (own - self.left_of(rival)).max(Decimal::ZERO),
+                Some(_) | None => own,
+            }
+        })
+        .sum()
+    }
+
+    /// Returns what the rest of an order takes of the buying power.
+    fn left_of(&self, order: &Order) -> Decimal {
+        let size = order.qty.map_or(order.ticket.size, |_| Size::Qty(order.leaves()));
+        self.worth_of(&Ticket { size, ..order.ticket.clone() })
     }
 
     /// Returns how many units a ticket is for, at the price of now where it is for an amount of money.
-    fn qty_of(&self, ticket: &Ticket) -> Decimal {
+    pub(super) fn qty_of(&self, ticket: &Ticket) -> Decimal {
         match ticket.size {
             Size::Qty(qty) => qty,
             Size::Notional(amount) => self
                 .feed
                 .quote(&ticket.symbol)
                 .and_then(|quote| amount.checked_div(quote.touch(ticket.side)))
-                .map_or(Decimal::ZERO, |qty| qty.trunc_with_scale(self.rules.qty_scale)),
+                .map_or(Decimal::ZERO, |qty| self.cut(&ticket.symbol, qty)),
         }
     }
 
-    /// Returns what a ticket that opens a position takes of the buying power.
-    fn worth_of(&self, ticket: &Ticket) -> Decimal {
+    /// Returns what a ticket that opens a position takes of the buying power, with a fee that cash pays.
+    pub(super) fn worth_of(&self, ticket: &Ticket) -> Decimal {
+        let worth = self.price_of(ticket);
+        self.rules.fee.map_or(worth, |fee| fee.on_top(worth))
+    }
+
+    fn price_of(&self, ticket: &Ticket) -> Decimal {
         let qty = match ticket.size {
             Size::Notional(amount) => return amount,
             Size::Qty(qty) => qty,
@@ -420,8 +504,13 @@ impl Book {
             let pct = if price < Decimal::from(50) { below } else { above };
             price + price * pct / Decimal::ONE_HUNDRED
         };
+        let limit_after = match ticket.terms.trail_limit {
+            Some(TrailLimit::At(limit)) => Some(limit),
+            Some(TrailLimit::Off(_)) | None => None,
+        };
         let price = match (ticket.kind, ticket.side) {
             (Kind::Limit { limit } | Kind::StopLimit { limit, .. }, _) => limit,
+            (Kind::TrailingStop { .. }, _) if limit_after.is_some() => limit_after.unwrap_or(touch),
             (Kind::Stop { stop }, Side::Buy) => collar(stop),
             (Kind::Stop { stop }, Side::Sell) => stop,
             (Kind::Market | Kind::TrailingStop { .. }, Side::Buy) => collar(touch),

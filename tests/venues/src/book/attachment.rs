@@ -16,13 +16,7 @@ impl Book {
         one: Ticket,
         other: Ticket,
     ) -> Result<(OrderId, OrderId), Refusal> {
-        for ticket in [&one, &other] {
-            let name = ticket.client_order_id.as_ref();
-            if name.is_some_and(|name| self.named(&ticket.account, name).is_some()) {
-                return Err(Refusal::DuplicateName);
-            }
-        }
-        let (opens, other_opens) = (self.check_worth(&one)?, self.check_worth(&other)?);
+        let (opens, other_opens) = (self.check(&one)?, self.check(&other)?);
         let (one, other) = (self.admit(now, one, opens), self.admit(now, other, other_opens));
         self.make_rivals(one, other);
         self.match_order(now, one);
@@ -37,8 +31,9 @@ impl Book {
         let Some(status) = self.orders.get(&parent).map(|order| order.status) else { return Vec::new() };
         let mut legs = Vec::new();
         for ticket in tickets {
-            let leg = self.shelve(now, ticket, Status::Held, false);
+            let leg = self.shelve(now, ticket, false);
             if let Some(order) = self.orders.get_mut(&leg) {
+                order.status = Status::Held;
                 order.parent = Some(parent);
             }
             legs.push(leg);
@@ -92,7 +87,7 @@ impl Book {
 mod tests {
     use rust_decimal::Decimal;
 
-    use super::super::{Change, Class, Exits, Kind, Rules, Side, Size, Tif};
+    use super::super::{Change, Class, Exits, Kind, Rules, Side, Size, Terms, Tif};
     use super::*;
     use crate::account::Account;
     use crate::feed::Price;
@@ -115,6 +110,7 @@ mod tests {
             extended_hours: false,
             class: Class::Simple,
             exits: Exits::default(),
+            terms: Terms::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::{Book, Class, Exits, Kind, Order, OrderId, Size, Status, StopLoss, Ticket, Times, What};
+use super::{Book, Class, Exits, Kind, Order, OrderId, Rivals, Size, Status, StopLoss, Ticket, Times, What};
 
 impl Book {
     /// Puts the exits of an order just inserted behind it.
@@ -56,6 +56,15 @@ impl Book {
         self.insert(leg)
     }
 
+    /// Ends an order's rival, and leaves the order itself as it is.
+    pub(super) fn expire_rival(&mut self, now: DateTime<Utc>, id: OrderId) {
+        let Some(rival) = self.orders.get_mut(&id).and_then(|order| order.rival.take()) else { return };
+        if let Some(rival) = self.orders.get_mut(&rival) {
+            rival.rival = None;
+        }
+        self.end(now, rival, Status::Expired);
+    }
+
     pub(super) fn make_rivals(&mut self, one: OrderId, other: OrderId) {
         for (id, rival) in [(one, other), (other, one)] {
             if let Some(order) = self.orders.get_mut(&id) {
@@ -88,8 +97,10 @@ impl Book {
     /// ends.
     pub(super) fn after_fill(&mut self, now: DateTime<Utc>, id: OrderId, qty: Decimal) {
         let Some(order) = self.orders.get(&id).cloned() else { return };
-        if let Some(rival) = order.rival {
-            self.shrink(now, rival, qty, order.status == Status::Filled);
+        match (order.rival, self.rules.rivals) {
+            (Some(rival), Rivals::Shrink) => self.shrink(now, rival, qty, order.status == Status::Filled),
+            (Some(_), Rivals::Expire) => self.expire_rival(now, id),
+            (None, _) => {}
         }
         if order.status != Status::Filled {
             return;

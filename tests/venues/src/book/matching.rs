@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
 use super::{
-    Book, Execution, FillMode, Kind, Order, OrderId, Refusal, Session, Side, Size, Status, Tif, Trade, What,
+    Book, Execution, FillMode, Kind, Order, OrderId, Refusal, Rivals, Session, Side, Size, Status, Tif,
+    Trade, What,
 };
 use crate::feed::Quote;
 
@@ -32,7 +33,7 @@ impl Book {
         let Some(order) = self.orders.get(&id) else { return };
         let at_once = matches!(order.ticket.tif, Tif::Ioc | Tif::Fok);
         if at_once && order.status == Status::Accepted {
-            self.end(now, id, Status::Canceled);
+            self.end(now, id, self.rules.at_once_ends);
             return;
         }
         if !order.status.is_live() || !self.trades_now(order, auction) {
@@ -41,16 +42,21 @@ impl Book {
         let mode = self.mode_of(&order.ticket.symbol);
         let quote = self.feed.quote(&order.ticket.symbol);
         let Some(order) = self.orders.get_mut(&id) else { return };
+        let (slept, all_at_once) = (!order.is_awake(), order.ticket.tif == Tif::Fok);
         let price = quote.and_then(|quote| price_now(order, &quote));
+        order.rested |= price.is_none() && order.is_awake() && order.limit().is_some();
+        if slept && order.triggered && self.rules.rivals == Rivals::Expire {
+            self.expire_rival(now, id);
+        }
         if mode == FillMode::Manual {
             return;
         }
         if let Some(price) = price {
-            let whole = auction.is_some() || order.ticket.tif == Tif::Fok;
+            let whole = auction.is_some() || all_at_once;
             self.take_part(now, id, price, if whole { FillMode::AtOnce } else { mode });
         }
         if at_once && self.orders.get(&id).is_some_and(|order| order.status.is_open()) {
-            self.end(now, id, Status::Canceled);
+            self.end(now, id, self.rules.at_once_ends);
         }
     }
 
@@ -68,13 +74,10 @@ impl Book {
     }
 
     fn take_part(&mut self, now: DateTime<Utc>, id: OrderId, price: Decimal, mode: FillMode) {
-        let scale = self.rules.qty_scale;
-        let Some(order) = self.orders.get_mut(&id) else { return };
+        self.measure(id, price);
+        let Some(order) = self.orders.get(&id) else { return };
         if order.next_part_at.is_some_and(|at| at > now) {
             return;
-        }
-        if let (None, Size::Notional(amount)) = (order.qty, order.ticket.size) {
-            order.qty = amount.checked_div(price).map(|qty| qty.trunc_with_scale(scale));
         }
         let Some(whole) = order.qty.filter(|qty| *qty > Decimal::ZERO) else {
             self.end(now, id, Status::Rejected);
@@ -84,10 +87,21 @@ impl Book {
             FillMode::Parts { parts, every_ms } => (parts.max(1), TimeDelta::milliseconds(every_ms.into())),
             FillMode::AtOnce | FillMode::Manual => (1, TimeDelta::zero()),
         };
-        let lot = if whole.fract().is_zero() { 0 } else { scale };
-        let share = (whole / Decimal::from(parts)).trunc_with_scale(lot);
+        let share = whole / Decimal::from(parts);
+        let stepped = self.steps.contains_key(&order.ticket.symbol);
+        let share = if whole.fract().is_zero() && !stepped {
+            share.trunc()
+        } else {
+            self.cut(&order.ticket.symbol, share)
+        };
         let last = order.parts + 1 >= parts;
         let qty = if last { order.leaves() } else { share.min(order.leaves()) };
+        if self.check_settles(order, qty, price).is_err() {
+            // What it was to be paid with is gone.
+            self.end(now, id, Status::Expired);
+            return;
+        }
+        let Some(order) = self.orders.get_mut(&id) else { return };
         order.parts += 1;
         order.next_part_at = Some(now + every);
         if qty > Decimal::ZERO {
@@ -98,11 +112,21 @@ impl Book {
         }
     }
 
+    /// Says how many units an order for an amount of money is for, once it has met a price.
+    fn measure(&mut self, id: OrderId, price: Decimal) {
+        let Some(order) = self.orders.get(&id) else { return };
+        let (None, Size::Notional(amount)) = (order.qty, order.ticket.size) else { return };
+        let qty = amount.checked_div(price).map(|qty| self.cut(&order.ticket.symbol, qty));
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.qty = qty;
+        }
+    }
+
     /// Trades a part of an order at a price, whatever the market says.
     ///
     /// # Errors
     ///
-    /// There is no such order, it is not in the market, or less than that is left.
+    /// There is no such order, it is not in the market, less than that is left, or a spot account cannot pay for it.
     pub fn fill(
         &mut self,
         now: DateTime<Utc>,
@@ -110,18 +134,17 @@ impl Book {
         qty: Option<Decimal>,
         price: Decimal,
     ) -> Result<(), Refusal> {
-        let scale = self.rules.qty_scale;
-        let order = self.orders.get_mut(&id).ok_or(Refusal::UnknownOrder)?;
+        let order = self.orders.get(&id).ok_or(Refusal::UnknownOrder)?;
         if !order.status.is_live() {
             return Err(Refusal::NotOpen(order.status));
         }
-        if let (None, Size::Notional(amount)) = (order.qty, order.ticket.size) {
-            order.qty = amount.checked_div(price).map(|qty| qty.trunc_with_scale(scale));
-        }
+        self.measure(id, price);
+        let order = self.orders.get(&id).ok_or(Refusal::UnknownOrder)?;
         let qty = qty.unwrap_or_else(|| order.leaves());
         if qty <= Decimal::ZERO || qty > order.leaves() || price < Decimal::ZERO {
             return Err(Refusal::Unfitting);
         }
+        self.check_settles(order, qty, price)?;
         self.trade(now, id, qty, price);
         Ok(())
     }
@@ -129,14 +152,19 @@ impl Book {
     fn trade(&mut self, now: DateTime<Utc>, id: OrderId, qty: Decimal, price: Decimal) {
         let Some(order) = self.orders.get_mut(&id) else { return };
         let Some(account) = self.accounts.get_mut(&order.ticket.account) else { return };
-        account.trade(&order.ticket.symbol, order.ticket.side, qty, price);
+        let (symbol, side) = (&order.ticket.symbol, order.ticket.side);
+        account.trade(symbol, side, qty, price);
+        let fee = self.rules.fee.map(|fee| fee.charge(account, symbol, side, qty, price));
+        if let Some(charge) = &fee {
+            account.pay(symbol, charge);
+        }
         order.filled_qty += qty;
         order.filled_value += qty * price;
         let number = self.trades.last().map_or(1, |last| last.execution.id + 1);
         let position_qty = account.qty(&order.ticket.symbol);
-        let execution = Execution { id: number, price, qty, position_qty };
+        let execution = Execution { id: number, price, qty, position_qty, fee, maker: order.rested };
         let (cum_qty, leaves_qty) = (order.filled_qty, order.leaves());
-        self.trades.push(Trade { at: now, execution, order: id, cum_qty, leaves_qty });
+        self.trades.push(Trade { at: now, execution: execution.clone(), order: id, cum_qty, leaves_qty });
         if order.leaves().is_zero() {
             order.status = Status::Filled;
             order.times.filled = Some(now);
@@ -200,8 +228,15 @@ impl Book {
 
 /// Wakes an order whose stop is reached, and returns what it trades at now, if it does.
 fn price_now(order: &mut Order, quote: &Quote) -> Option<Decimal> {
-    let side = order.ticket.side;
-    if let Kind::TrailingStop { .. } = order.ticket.kind {
+    let (side, on_gain) = (order.ticket.side, order.ticket.terms.on_gain);
+    let reached = |stop: Decimal, rising: bool| if rising { quote.last >= stop } else { quote.last <= stop };
+    let against = side == Side::Buy;
+    let trails = matches!(order.ticket.kind, Kind::TrailingStop { .. });
+    if trails && !order.triggered {
+        let from = order.ticket.terms.trails_from;
+        if order.best.is_none() && from.is_some_and(|from| !reached(from, against != on_gain)) {
+            return None;
+        }
         let best = order.best.unwrap_or(quote.last);
         order.best = Some(match side {
             Side::Buy => best.min(quote.last),
@@ -209,16 +244,14 @@ fn price_now(order: &mut Order, quote: &Quote) -> Option<Decimal> {
         });
     }
     if let Some(stop) = order.stop_price() {
-        order.triggered |= match side {
-            Side::Buy => quote.last >= stop,
-            Side::Sell => quote.last <= stop,
-        };
+        // What trails wakes when the price turns, whichever way it came.
+        order.triggered |= reached(stop, against != (on_gain && !trails));
         if !order.triggered {
             return None;
         }
     }
     let touch = quote.touch(side);
-    let good = match (order.ticket.kind.limit(), side) {
+    let good = match (order.limit(), side) {
         (None, _) => true,
         (Some(limit), Side::Buy) => touch <= limit,
         (Some(limit), Side::Sell) => touch >= limit,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// An order's number in this book, counted from one. The venue dresses it up as its own kind of id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -217,6 +218,31 @@ pub struct Exits {
     pub loss: Option<StopLoss>,
 }
 
+/// The worst price of a trailing stop that is awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrailLimit {
+    /// This one.
+    At(Decimal),
+    /// So far above what woke it, or below if it is negative.
+    Off(Decimal),
+}
+
+/// Terms that only some venues have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// It is refused if it would trade with who waits.
+    pub post_only: bool,
+    /// Its fixed stop is a gain's: a sale wakes when the price has risen to it, a purchase when it has fallen.
+    pub on_gain: bool,
+    /// A trailing stop follows the price only once it has been here: down to it for a sale, up to it for a purchase,
+    /// and the other way for a gain.
+    pub trails_from: Option<Decimal>,
+    /// The worst price of a trailing stop; any if it is none.
+    pub trail_limit: Option<TrailLimit>,
+    /// What the venue wants to remember of it.
+    pub memo: Value,
+}
+
 /// An order as somebody asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
@@ -240,6 +266,8 @@ pub struct Ticket {
     pub class: Class,
     /// The exits that come with it.
     pub exits: Exits,
+    /// What else was agreed.
+    pub terms: Terms,
 }
 
 /// When what happened to an order.
@@ -294,8 +322,12 @@ pub struct Order {
     pub replaced_by: Option<OrderId>,
     /// Whether its stop was reached.
     pub triggered: bool,
+    /// What its owner calls the cancel that ended it.
+    pub canceled_as: Option<String>,
     /// The best last price a trailing stop has seen.
     pub best: Option<Decimal>,
+    /// Whether it waited in the market at its limit: from then on others trade with it.
+    pub(super) rested: bool,
     /// How many parts have traded, where orders fill in parts.
     pub(super) parts: u32,
     /// Not to trade before.
@@ -323,6 +355,21 @@ impl Order {
     #[must_use]
     pub fn average(&self) -> Option<Decimal> {
         (!self.filled_qty.is_zero()).then(|| (self.filled_value / self.filled_qty).normalize())
+    }
+
+    /// Returns the worst price it may trade at, if it has one; a trailing stop may have none before it is awake.
+    #[must_use]
+    pub fn limit(&self) -> Option<Decimal> {
+        self.ticket.kind.limit().or_else(|| match self.ticket.terms.trail_limit? {
+            TrailLimit::At(limit) => Some(limit),
+            TrailLimit::Off(by) => Some(self.stop_price().filter(|_| self.triggered)? + by),
+        })
+    }
+
+    /// Returns whether it has no stop to wait for, or not any more.
+    #[must_use]
+    pub fn is_awake(&self) -> bool {
+        self.triggered || matches!(self.ticket.kind, Kind::Market | Kind::Limit { .. })
     }
 
     /// Returns the price that wakes it now: a trailing one moves.

@@ -93,7 +93,8 @@ impl Error {
             Refusal::Quantity { .. }
             | Refusal::WashTrade { .. }
             | Refusal::Unchanged
-            | Refusal::Unfitting => Self::reject("Order couldn't be submitted: invalid order parameters"),
+            | Refusal::Unfitting
+            | Refusal::WouldTake => Self::reject("Order couldn't be submitted: invalid order parameters"),
         }
     }
 }
@@ -112,7 +113,8 @@ pub fn poor(refusal: &Refusal) -> String {
         | Refusal::NotOpen(_)
         | Refusal::NotReplaceable(_)
         | Refusal::Unchanged
-        | Refusal::Unfitting => return refusal.to_string(),
+        | Refusal::Unfitting
+        | Refusal::WouldTake => return refusal.to_string(),
     };
     format!(
         "YOUR ORDER IS NOT ACCEPTED. Your Available Funds are insufficient to cover the change in margin. \

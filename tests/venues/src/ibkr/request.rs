@@ -9,7 +9,7 @@ use super::contracts;
 use super::errors::{Error, duplicate};
 use super::gateway::Gateway;
 use super::wire::Number;
-use crate::book::{Class, Exits, Kind, Side, Size, Ticket, Tif, Trail};
+use crate::book::{Class, Exits, Kind, Side, Size, Terms, Ticket, Tif, Trail};
 use crate::world::{Instrument, State};
 
 /// The most orders that may hang on one: they are rivals of one another.
@@ -259,6 +259,7 @@ pub(super) fn wanted(state: &State, gateway: &Gateway, request: &OrderRequest) -
         extended_hours: outside && kind != Kind::Market,
         class: Class::Simple,
         exits: Exits::default(),
+        terms: Terms::default(),
     };
     Ok(Wanted {
         ticket,

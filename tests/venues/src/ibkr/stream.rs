@@ -27,10 +27,8 @@ pub(super) async fn talk(
     request: Request,
     socket: Socket,
 ) -> Ended {
-    let orders = world.act(|state, _| state.hub.join(None, Channel::Orders));
-    let prices = world.act(|state, _| state.hub.join(None, Channel::Prices));
-    let mut line =
-        Line { world, socket, orders, prices, name: request.path.clone(), account, open: true, next: None };
+    let inbox = world.act(|state, _| state.hub.join(None, &[Channel::Orders, Channel::Prices]));
+    let mut line = Line { world, socket, inbox, name: request.path.clone(), account, open: true, next: None };
     line.note("opened");
     let mut topics = Topics::new(manners, &line.account);
     let greeting = topics.greet(&line.world, session_of(&request).as_deref());
@@ -95,8 +93,7 @@ enum Heard {
 struct Line {
     world: Arc<World>,
     socket: Socket,
-    orders: Inbox,
-    prices: Inbox,
+    inbox: Inbox,
     name: String,
     account: String,
     open: bool,
@@ -129,7 +126,7 @@ impl Line {
         if let Some(Delivery { due, .. }) = &self.next {
             tokio::select! {
                 biased;
-                () = self.orders.cut.notified() => return Heard::Over(Ended::Cut),
+                () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
                 () = sleep_until(*due) => {}
             }
         }
@@ -138,16 +135,14 @@ impl Line {
         }
         let delivery = tokio::select! {
             biased;
-            () = self.orders.cut.notified() => return Heard::Over(Ended::Cut),
-            () = self.prices.cut.notified() => return Heard::Over(Ended::Cut),
+            () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
             message = self.socket.next() => return match message {
                 Some(Ok(Message::Text(text))) => Heard::Said(text.to_string()),
                 Some(Ok(Message::Binary(bytes))) => Heard::Said(String::from_utf8_lossy(&bytes).into_owned()),
                 Some(Ok(_)) => Heard::Nothing,
                 Some(Err(_)) | None => Heard::Over(Ended::Closed),
             },
-            delivery = self.orders.messages.recv() => delivery,
-            delivery = self.prices.messages.recv() => delivery,
+            delivery = self.inbox.messages.recv() => delivery,
         };
         if delivery.is_none() {
             return Heard::Over(Ended::Closed);
@@ -158,7 +153,7 @@ impl Line {
 
     /// Says whose stream it is: that account's orders are heard on it.
     fn claim(&mut self) {
-        let (id, account) = (self.orders.id, self.account.clone());
+        let (id, account) = (self.inbox.id, self.account.clone());
         let new = self.world.act(|state, _| {
             let before = state.hub.listening(Some(&account), Channel::Orders);
             state.hub.claim(id, &account);
@@ -170,10 +165,7 @@ impl Line {
     }
 
     async fn end(mut self, ended: Ended) -> Ended {
-        self.world.act(|state, _| {
-            state.hub.leave(self.orders.id);
-            state.hub.leave(self.prices.id);
-        });
+        self.world.act(|state, _| state.hub.leave(self.inbox.id));
         match ended {
             Ended::Cut => self.note("cut"),
             Ended::Closed => {

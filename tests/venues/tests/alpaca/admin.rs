@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{SOON, Venue, market};
+use crate::support::{SOON, Venue, d, market};
 
 async fn admin(venue: &Venue, path: &str, body: &Value) -> Value {
     let reply =
@@ -118,6 +118,38 @@ async fn time_faults_limits_and_streams_are_run_from_outside() {
 }
 
 #[tokio::test]
+async fn spot_accounts_steps_and_pools_are_run_from_outside() {
+    let venue = Venue::start().await;
+    let account = json!({"name": "spot", "key_id": "K3", "secret": "S3", "kind": "spot", "settlement": "USDT",
+        "cash": "1000", "holdings": {"BTC/USDT": "0.5"}, "standing": {"key": {"withdraw": true}}});
+    admin(&venue, "/accounts", &account).await;
+    let owned = look(&venue, "/positions?account=spot").await[0]["balances"].clone();
+    let has = |asset: &str, free: &str| json!({"asset": asset, "free": free, "locked": "0"});
+    assert_eq!(owned, json!([has("USDT", "1000"), has("BTC", "0.5")]));
+    let too_much = json!({"symbol": "BTC/USDT", "side": "sell", "qty": "0.6", "price": "1"}).to_string();
+    let path = "/admin/accounts/spot/trades";
+    assert_eq!(venue.send(Method::POST, path, &[], Some(&too_much)).await.unwrap().status, 400);
+    let rights = |venue: &Venue| venue.world().look(|state| state.directory.standing("spot").unwrap().key);
+    assert!(rights(&venue).withdraw && rights(&venue).trade);
+    admin(&venue, "/accounts/spot", &json!({"key": {"trade": false}})).await;
+    assert!(!rights(&venue).withdraw && !rights(&venue).trade && rights(&venue).read);
+
+    let steps =
+        json!({"price_tick": "0.01", "qty_step": "0.00001", "qty_min": "0.0001", "notional_min": "5"});
+    admin(&venue, "/instruments", &json!({"symbol": "BTC/USDT", "increments": steps})).await;
+    let listed = venue.world().look(|state| state.instruments["BTC/USDT"].clone());
+    assert_eq!((listed.increments.price_tick, listed.increments.qty_max), (Some(d("0.01")), None));
+    assert_eq!((listed.base(), listed.quote()), ("BTC", "USDT"));
+
+    let bounds = json!([{"count": "window", "seconds": 10, "most": 50},
+        {"count": "leak", "most": "20", "per_second": "0.5"}]);
+    admin(&venue, "/limits", &json!({"pool": "orders", "bounds": bounds})).await;
+    let pools = look(&venue, "/limits").await;
+    assert_eq!(pools["orders"], bounds);
+    assert_eq!(pools["requests"], json!([{"count": "window", "seconds": 60, "most": 200}]));
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_not_done() {
     let venue = Venue::start().await;
     for (path, body, status) in [
@@ -128,6 +160,9 @@ async fn what_is_not_understood_is_not_done() {
         ("/faults", json!([{"on": "*", "action": {"do": "explode"}}]), 400),
         ("/faults", json!([{"on": "*", "time": 1}]), 400),
         ("/fills", json!({"fill": {"mode": "sometimes"}}), 400),
+        ("/limits", json!({"pool": "orders"}), 400),
+        ("/limits", json!({"per_minute": 1, "pool": "orders", "bounds": []}), 400),
+        ("/accounts", json!({"key_id": "x", "secret": "y", "cash": "1", "kind": "futures"}), 400),
         ("/orders/99/fill", json!({"price": "1"}), 400),
         ("/orders/x/end", json!({"status": "canceled"}), 400),
         ("/nothing", json!({}), 404),

@@ -3,11 +3,8 @@
 usage: alpaca_py.py READY_FILE
 """
 
-import json
-import sys
 import threading
 import time
-import urllib.request
 from datetime import date, timedelta
 
 from alpaca.common.exceptions import APIError
@@ -34,15 +31,11 @@ from alpaca.trading.requests import (
 )
 from alpaca.trading.stream import TradingStream
 
+from venue import Admin, all_well, ready, same, until
+
 KEY, SECRET = "PKTEST", "very-secret"
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 DAY, GTC = TimeInForce.DAY, TimeInForce.GTC
-
-
-def same(got, wanted):
-    """Checks that two values are equal."""
-    if got != wanted:
-        raise AssertionError(f"{got!r} is not {wanted!r}")
 
 
 def refused(call, status, code, words):
@@ -55,33 +48,6 @@ def refused(call, status, code, words):
             raise AssertionError(f"{error.message!r} does not say {words!r}") from error
     else:
         raise AssertionError(f"{words!r} was not refused")
-
-
-def until(what, is_it):
-    """Waits up to ten seconds for something to be true."""
-    end = time.monotonic() + 10
-    while not is_it():
-        if time.monotonic() > end:
-            raise AssertionError(f"never: {what}")
-        time.sleep(0.01)
-
-
-class Admin:
-    """What is done to the venue from behind."""
-
-    def __init__(self, url):
-        self.url = url
-
-    def post(self, path, body):
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def price(self, symbol, bid, ask, last=None):
-        body = {"symbol": symbol, "bid": str(bid), "ask": str(ask)}
-        if last is not None:
-            body["last"] = str(last)
-        return self.post("/prices", body)
 
 
 class Listener:
@@ -250,8 +216,7 @@ def listen_to_trades(client, admin, urls):
 
 
 def listening(admin, channel):
-    with urllib.request.urlopen(f"{admin.url}/streams?account={KEY}", timeout=10) as answer:
-        return json.load(answer)[channel] == 1
+    return admin.get(f"/streams?account={KEY}")[channel] == 1
 
 
 def look_at_prices(admin, urls):
@@ -284,9 +249,8 @@ def look_at_prices(admin, urls):
 
 
 def main():
-    with open(sys.argv[1], encoding="utf-8") as ready:
-        urls = json.load(ready)
-    admin = Admin(urls["admin_url"])
+    urls = ready()
+    admin = Admin(urls)
     admin.post("/accounts", {"key_id": KEY, "secret": SECRET, "cash": "100000"})
     admin.price("AAPL", "190.5", "190.52")
     admin.price("BRK.B", "455", "455.3")
@@ -300,7 +264,7 @@ def main():
     close_positions(client)
     listen_to_trades(client, admin, urls)
     look_at_prices(admin, urls)
-    print("all as it should be")
+    all_well()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-//! One open stream of Alpaca's: JSON or msgpack, in text or binary frames.
+//! One open stream: what is said and heard on it, as JSON or msgpack, in text or binary frames.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::DateTime;
 use futures_util::{SinkExt, StreamExt};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::http::Request;
@@ -18,7 +19,7 @@ use crate::world::World;
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Codec {
+pub enum Codec {
     /// JSON in text frames.
     Text,
     /// JSON in binary frames.
@@ -29,7 +30,8 @@ pub(super) enum Codec {
 
 impl Codec {
     /// Returns what a client asked for in its handshake, or else this one.
-    pub(super) fn asked(request: &Request, otherwise: Self) -> Self {
+    #[must_use]
+    pub fn asked(request: &Request, otherwise: Self) -> Self {
         match request.header("content-type") {
             Some("application/msgpack") => Self::Msgpack,
             Some(_) | None => otherwise,
@@ -109,9 +111,20 @@ impl Serialize for Bytes<'_> {
     }
 }
 
+/// How a venue finds out that nobody is there any more.
+#[derive(Clone, Copy, Debug)]
+struct Pings {
+    every: Duration,
+    within: Duration,
+    next: Instant,
+    sent: u64,
+    /// Since when a ping waits for its pong.
+    waits: Option<Instant>,
+}
+
 /// What is heard on a stream.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub enum Heard {
     /// The client said something.
     Said(Value),
     /// The client said something nobody can read.
@@ -123,51 +136,85 @@ pub(super) enum Heard {
 }
 
 /// An open stream.
-pub(super) struct Line {
+#[derive(Debug)]
+pub struct Line {
     world: Arc<World>,
     socket: Socket,
     codec: Codec,
     inbox: Inbox,
     name: String,
     account: Option<String>,
+    pings: Option<Pings>,
 }
 
 impl Line {
-    /// Opens it: from now on there is something to hear.
-    pub(super) fn open(
+    /// Opens it: from now on there is something to hear of these channels.
+    pub fn open(
         world: Arc<World>,
         request: &Request,
         socket: Socket,
         codec: Codec,
-        channel: Channel,
+        channels: &[Channel],
     ) -> Self {
-        let inbox = world.act(|state, _| state.hub.join(None, channel));
-        let line = Self { world, socket, codec, inbox, name: request.path.clone(), account: None };
+        let inbox = world.act(|state, _| state.hub.join(None, channels));
+        let line =
+            Self { world, socket, codec, inbox, name: request.path.clone(), account: None, pings: None };
         line.note("opened");
         line
     }
 
     /// Says whose stream it is: that account's orders are heard on it.
-    pub(super) fn claim(&mut self, account: &str) {
+    pub fn claim(&mut self, account: &str) {
         self.world.act(|state, _| state.hub.claim(self.inbox.id, account));
         self.account = Some(account.to_owned());
         self.note("claimed");
     }
 
+    /// Makes one more account's orders heard on it.
+    pub fn claim_also(&mut self, account: &str) {
+        self.world.act(|state, _| state.hub.claim_also(self.inbox.id, account));
+        self.account.get_or_insert_with(|| account.to_owned());
+        self.note("claimed");
+    }
+
+    /// Makes an account's orders heard on it no longer.
+    pub fn disclaim(&mut self, account: &str) {
+        self.world.act(|state, _| state.hub.disclaim(self.inbox.id, account));
+        self.note("disclaimed");
+    }
+
+    /// Pings the client this often from now on; one that has not answered a ping in this time is given up.
+    pub fn ping(&mut self, every: Duration, within: Duration) {
+        self.pings = Some(Pings { every, within, next: Instant::now() + every, sent: 0, waits: None });
+    }
+
     /// Sends a message. What cannot be sent is noticed when next something is to be heard.
-    pub(super) async fn say(&mut self, value: &Value) {
+    pub async fn say(&mut self, value: &Value) {
         if self.socket.send(self.codec.write(value)).await.is_err() {
             self.inbox.messages.close();
         }
     }
 
     /// Waits for what is heard next.
-    pub(super) async fn hear(&mut self) -> Heard {
+    pub async fn hear(&mut self) -> Heard {
         loop {
+            let next_ping = self.pings.map(|pings| pings.next);
+            let is_time = async {
+                match next_ping {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
+                () = is_time => {
+                    if !self.still_there().await {
+                        return Heard::Over(Ended::Closed);
+                    }
+                }
                 message = self.socket.next() => match message {
+                    Some(Ok(Message::Pong(payload))) => self.answered(&payload),
                     Some(Ok(message)) if message.is_text() || message.is_binary() => {
                         return self.codec.read(&message).map_or(Heard::Unreadable, Heard::Said);
                     }
@@ -186,8 +233,35 @@ impl Line {
         }
     }
 
+    /// Sends the next ping, unless the last one has waited too long.
+    async fn still_there(&mut self) -> bool {
+        let Some(pings) = &mut self.pings else { return true };
+        let now = Instant::now();
+        if pings.waits.is_some_and(|since| now - since >= pings.within) {
+            return false;
+        }
+        pings.next = now + pings.every;
+        if pings.waits.is_none() {
+            pings.sent += 1;
+            pings.waits = Some(now);
+            // A client that does not answer is not waited for longer than it may take.
+            pings.next = now + pings.every.min(pings.within);
+            let payload = pings.sent.to_string().into_bytes();
+            return self.socket.send(Message::Ping(payload.into())).await.is_ok();
+        }
+        true
+    }
+
+    fn answered(&mut self, payload: &[u8]) {
+        if let Some(pings) = self.pings.as_mut().filter(|pings| payload == pings.sent.to_string().as_bytes())
+        {
+            pings.waits = None;
+            pings.next = pings.next.max(Instant::now() + pings.every);
+        }
+    }
+
     /// Ends it.
-    pub(super) async fn end(mut self, ended: Ended) -> Ended {
+    pub async fn end(mut self, ended: Ended) -> Ended {
         self.world.act(|state, _| state.hub.leave(self.inbox.id));
         match ended {
             Ended::Cut => self.note("cut"),
@@ -201,7 +275,8 @@ impl Line {
     }
 
     /// Returns the venue.
-    pub(super) fn world(&self) -> &World {
+    #[must_use]
+    pub fn world(&self) -> &Arc<World> {
         &self.world
     }
 

@@ -3,22 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Url};
-use secrecy::{ExposeSecret, SecretString};
 
-use super::credentials::AlpacaCredentials;
-use super::refusal::Head;
-use crate::brokers::dial;
+use super::dial;
 
 /// Longest time to a connection; what takes longer was provably not sent.
 const CONNECT: Duration = Duration::from_secs(4);
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(50);
-
-const KEY_ID: HeaderName = HeaderName::from_static("apca-api-key-id");
-const SECRET: HeaderName = HeaderName::from_static("apca-api-secret-key");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The client cannot be made: a fault of the build.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +43,8 @@ pub struct Request {
     pub method: Method,
     /// Where.
     pub url: Url,
+    /// The headers; secret ones are marked so.
+    pub headers: HeaderMap,
     /// With what; empty: nothing.
     pub body: Vec<u8>,
     /// Most bytes of the reply.
@@ -59,10 +54,40 @@ pub struct Request {
 /// A reply, whatever it says.
 #[derive(Debug)]
 pub struct Reply {
-    /// Its head.
-    pub head: Head,
+    /// HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body.
     pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// Returns whether it says that all went well.
+    #[must_use]
+    pub const fn is_good(&self) -> bool {
+        self.status >= 200 && self.status < 300
+    }
+
+    /// Returns a header's value, if it is there and is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Returns how long it asks to wait: `Retry-After` in seconds.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.header(RETRY_AFTER.as_str())?.trim().parse().ok().map(Duration::from_secs)
+    }
+}
+
+/// Returns a header's value that is never shown; `None`: no header can carry the text.
+#[must_use]
+pub fn hidden(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// The client.
@@ -105,16 +130,13 @@ impl Client {
     ///
     /// # Errors
     /// When there is no whole reply; it says whether anything was sent.
-    pub async fn send(&self, request: Request, credentials: &AlpacaCredentials) -> Result<Reply, Lost> {
-        let headers = headers(credentials).ok_or_else(|| unsent("the credentials fit in no header"))?;
-        let mut builder = self.http.request(request.method, request.url).headers(headers);
+    pub async fn send(&self, request: Request) -> Result<Reply, Lost> {
+        let mut builder = self.http.request(request.method, request.url).headers(request.headers);
         if !request.body.is_empty() {
-            builder = builder.header(CONTENT_TYPE, "application/json").body(request.body);
+            builder = builder.body(request.body);
         }
         let mut response = Box::pin(builder.send()).await.map_err(|error| lost(&error))?;
-        let text = |name: HeaderName| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let head =
-            Head { status: response.status().as_u16(), retry_after: text(RETRY_AFTER), reset: text(RESET) };
+        let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| cut(&error))? {
             if body.len().saturating_add(chunk.len()) > request.limit {
@@ -122,42 +144,16 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { head, body })
+        Ok(Reply { status, headers, body })
     }
-}
-
-fn headers(credentials: &AlpacaCredentials) -> Option<HeaderMap> {
-    let secret = |text: &SecretString, prefix: &str| {
-        let mut value = HeaderValue::from_str(&format!("{prefix}{}", text.expose_secret())).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    };
-    if !credentials.is_sendable() {
-        return None;
-    }
-    let mut headers = HeaderMap::new();
-    match credentials {
-        AlpacaCredentials::ApiKey { key_id, secret: key } => {
-            headers.insert(KEY_ID, secret(key_id, "")?);
-            headers.insert(SECRET, secret(key, "")?);
-        }
-        AlpacaCredentials::OAuth { access_token } => {
-            headers.insert(AUTHORIZATION, secret(access_token, "Bearer ")?);
-        }
-    }
-    Some(headers)
-}
-
-fn unsent(why: &str) -> Lost {
-    Lost::Unsent(why.to_owned())
 }
 
 /// Tells what went wrong before the reply's head. Only a connection that was never made proves that nothing was sent.
 fn lost(error: &reqwest::Error) -> Lost {
     if error.is_connect() {
-        unsent("no connection was made")
+        Lost::Unsent("no connection was made".to_owned())
     } else if error.is_builder() {
-        unsent("the request could not be put together")
+        Lost::Unsent("the request could not be put together".to_owned())
     } else {
         cut(error)
     }

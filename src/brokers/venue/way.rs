@@ -1,0 +1,301 @@
+//! One account's way to a venue: its hosts, its credentials, its clock, and how often it may ask.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::Url;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use tokio::time::sleep;
+
+use trade_actors::domain::order::Mode;
+use trade_actors::domain::report::RefusalCode;
+use trade_actors::ports::clock::Clock;
+
+use super::call::{Call, Moment};
+use super::turn::Door;
+use super::verdict::Verdict;
+use super::{Facts, Scope, Venue};
+use crate::brokers::bucket::Bucket;
+use crate::brokers::credentials::Auth;
+use crate::brokers::http::{Client, Lost, Reply, Request};
+
+/// Longest a request waits for its turn; past it, it was not sent.
+const TURN: Duration = Duration::from_secs(5);
+
+/// A venue's addresses for one mode.
+#[derive(Clone, Debug)]
+pub struct Hosts {
+    /// Accounts and orders.
+    pub rest: Url,
+    /// News of orders.
+    pub stream: Url,
+    /// Prices and instruments.
+    pub data: Url,
+    /// Prices as they change.
+    pub data_stream: Url,
+}
+
+/// The counts that a venue keeps of all that comes from this machine.
+#[derive(Clone, Debug)]
+pub struct Shared(Vec<Arc<Mutex<Bucket>>>);
+
+impl Shared {
+    /// Returns full counts.
+    #[must_use]
+    pub fn new(facts: &Facts, clock: &dyn Clock) -> Self {
+        let now = clock.stamp();
+        Self(facts.lanes.iter().map(|lane| Arc::new(Mutex::new(Bucket::new(lane.allowance, now)))).collect())
+    }
+}
+
+/// What a way is made from.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// Who answers.
+    pub venue: Arc<dyn Venue>,
+    /// The HTTP client.
+    pub client: Client,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What comes from this machine.
+    pub shared: Shared,
+}
+
+/// One account's way to a venue, or, without credentials, anybody's.
+#[derive(Debug)]
+pub struct Way {
+    means: Means,
+    hosts: Hosts,
+    auth: Option<(Auth, Mode)>,
+    lanes: Vec<Arc<Mutex<Bucket>>>,
+    door: Door,
+    /// By how many milliseconds the venue's time is ahead of ours.
+    skew_ms: AtomicI64,
+    nonce: AtomicU64,
+}
+
+impl Way {
+    /// Returns a way; nothing is sent.
+    #[must_use]
+    pub fn new(means: Means, hosts: Hosts, auth: Option<(Auth, Mode)>) -> Self {
+        let now = means.clock.stamp();
+        let lanes = means.venue.facts().lanes.iter().zip(&means.shared.0);
+        let lanes = lanes
+            .map(|(lane, shared)| match lane.scope {
+                Scope::Account => Arc::new(Mutex::new(Bucket::new(lane.allowance, now))),
+                Scope::Address => Arc::clone(shared),
+            })
+            .collect();
+        Self {
+            means,
+            hosts,
+            auth,
+            lanes,
+            door: Door::default(),
+            skew_ms: AtomicI64::new(0),
+            nonce: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns who answers.
+    #[must_use]
+    pub fn venue(&self) -> &Arc<dyn Venue> {
+        &self.means.venue
+    }
+
+    /// Returns the addresses.
+    #[must_use]
+    pub const fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// Returns the credentials.
+    #[must_use]
+    pub fn auth(&self) -> Option<&Auth> {
+        self.auth.as_ref().map(|(auth, _)| auth)
+    }
+
+    /// Returns whether the money is real.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.auth.as_ref().is_some_and(|(_, mode)| *mode == Mode::Live)
+    }
+
+    /// Returns the client.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.means.client
+    }
+
+    /// Returns our time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.means.clock.now()
+    }
+
+    /// Returns when and with which number the next request is sent.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        let skew = TimeDelta::milliseconds(self.skew_ms.load(Ordering::Relaxed));
+        let at = self.now().checked_add_signed(skew).unwrap_or_else(|| self.now());
+        let host = self.hosts.rest.host_str().unwrap_or_default();
+        let host = match self.hosts.rest.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        Moment { at, nonce: self.number(), host }
+    }
+
+    /// Returns a number larger than any before, of this start or an earlier one: nanoseconds since 1970, or one more.
+    fn number(&self) -> u64 {
+        let now = self.now().timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or(0);
+        let next = |last: u64| Some(now.max(last.saturating_add(1)));
+        match self.nonce.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+            Ok(last) | Err(last) => now.max(last.saturating_add(1)),
+        }
+    }
+
+    /// Asks, and reads the reply as JSON of a known shape.
+    ///
+    /// # Errors
+    /// What the reply means, where it is no success.
+    pub async fn get<T: DeserializeOwned>(&self, call: Call) -> Result<T, Verdict> {
+        self.read(&Box::pin(self.ask(call)).await?.body)
+    }
+
+    /// Reads JSON of a known shape.
+    ///
+    /// # Errors
+    /// When it is not what the venue documents: then nothing is known.
+    pub fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Verdict> {
+        serde_json::from_slice(body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let why = match error.classify() {
+                Category::Io | Category::Eof => "it ends too soon",
+                Category::Syntax => "it is no JSON",
+                Category::Data => "a field is missing or of another kind",
+            };
+            let broker = self.facts().about.name;
+            tracing::warn!(broker, line, column, why, "a reply cannot be read");
+            Verdict::Lost("it answered, but not in words that can be read".to_owned())
+        })
+    }
+
+    /// Sends a request once, and once more with the venue's time if that was what was wrong.
+    ///
+    /// # Errors
+    /// What the reply means, where it is no success.
+    pub async fn ask(&self, call: Call) -> Result<Reply, Verdict> {
+        match Box::pin(self.once(&call)).await {
+            Err(Verdict::Skewed) if self.facts().checks_time => {
+                Box::pin(self.follow_time()).await?;
+                Box::pin(self.once(&call)).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Asks for the venue's time and goes by it.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub async fn follow_time(&self) -> Result<(), Verdict> {
+        let asked = self.now();
+        let Some(theirs) = self.venue().time(self).await? else { return Ok(()) };
+        // It was told about half way between the question and the answer.
+        let middle = asked + (self.now() - asked) / 2;
+        self.skew_ms.store((theirs - middle).num_milliseconds(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn once(&self, call: &Call) -> Result<Reply, Verdict> {
+        let facts = self.facts();
+        self.turn(call).await?;
+        let _turn =
+            if facts.is_serial && call.is_signed { Some(self.door.enter(call.urgency).await) } else { None };
+        let auth = self.auth().filter(|_| call.is_signed);
+        let no_way = || Verdict::refused(facts.about.title, RefusalCode::AuthFailed, "");
+        if call.is_signed && auth.is_none() {
+            return Err(no_way());
+        }
+        let signed = self.venue().sign(auth, call, &self.moment()).ok_or_else(no_way)?;
+        let base = if call.is_signed { &self.hosts.rest } else { &self.hosts.data };
+        let url = at(base, &signed.target).ok_or_else(Verdict::unreached)?;
+        let request = Request {
+            method: call.method.clone(),
+            url,
+            headers: signed.headers,
+            body: signed.body.to_vec(),
+            limit: call.limit,
+        };
+        let reply = match self.client().send(request).await {
+            Ok(reply) => reply,
+            Err(Lost::Unsent(why)) => {
+                tracing::debug!(broker = facts.about.name, %why, "a request was not sent");
+                return Err(Verdict::unreached());
+            }
+            Err(Lost::Sent(why)) => return Err(Verdict::Lost(why)),
+        };
+        match self.venue().judge(call, &reply) {
+            Ok(()) => Ok(reply),
+            Err(Verdict::Slow(pause)) => {
+                for (lane, _) in &call.costs {
+                    if let Some(mut bucket) = self.lane(*lane) {
+                        bucket.close(pause, self.means.clock.stamp());
+                    }
+                }
+                Err(Verdict::throttled(pause))
+            }
+            Err(verdict) => Err(verdict),
+        }
+    }
+
+    /// Waits until every lane has room for the request.
+    async fn turn(&self, call: &Call) -> Result<(), Verdict> {
+        let mut waited = Duration::ZERO;
+        for (lane, cost) in &call.costs {
+            loop {
+                let taken =
+                    self.lane(*lane).map(|mut lane| lane.take(*cost, call.urgency, self.means.clock.stamp()));
+                let Some(Err(wait)) = taken else { break };
+                waited = waited.saturating_add(wait);
+                if waited > TURN {
+                    return Err(Verdict::throttled(wait));
+                }
+                sleep(wait).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn lane(&self, lane: usize) -> Option<MutexGuard<'_, Bucket>> {
+        self.lanes.get(lane).map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn facts(&self) -> &'static Facts {
+        self.venue().facts()
+    }
+}
+
+/// Returns a path and query below an address, as they are: what was signed is what is sent.
+fn at(base: &Url, target: &str) -> Option<Url> {
+    let whole = format!("{}{target}", base.as_str().trim_end_matches('/'));
+    Url::parse(&whole).ok().filter(|url| url.host() == base.host() && url.port() == base.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_stays_below_its_address_as_it_is() {
+        let base: Url = "http://127.0.0.1:99/base/".parse().unwrap();
+        let url = at(&base, "/api/v3/order?a=%2B1&signature=ab%3D").unwrap();
+        assert_eq!(url.as_str(), "http://127.0.0.1:99/base/api/v3/order?a=%2B1&signature=ab%3D");
+        let other: Url = "http://127.0.0.1:99".parse().unwrap();
+        assert_eq!(at(&other, "@evil.example/x"), None);
+    }
+}
