@@ -253,6 +253,16 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// Asks for all that is traded.
     fn instruments<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<Instrument>>;
 
+    /// Returns whether it lists nothing, so that each symbol is asked for when somebody first wants to know it.
+    fn lists_nothing(&self) -> bool {
+        false
+    }
+
+    /// Asks for one symbol, of venues that list nothing; `None`: it is not traded.
+    fn instrument<'a>(&'a self, _way: &'a Way, _symbol: Symbol) -> Asked<'a, Option<Instrument>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Asks for prices; a symbol that has none is left out.
     fn quotes<'a>(&'a self, way: &'a Way, symbols: &'a [Symbol]) -> Asked<'a, Vec<Quote>>;
 

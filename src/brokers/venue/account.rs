@@ -260,6 +260,8 @@ impl Account {
     async fn hold(&self, way: &Arc<Way>) -> Result<Vec<Position>, Verdict> {
         let holdings = self.holdings(way).await?;
         let market = &self.shared.market;
+        let symbols: Vec<_> = holdings.units.iter().map(|unit| unit.symbol).collect();
+        market.learn(way, &symbols).await?;
         let whole = |net: Decimal, symbol: Symbol| match market.board().instrument(symbol) {
             // Less than can be traded is no position: nothing could protect or close it.
             Some((instrument, _)) => !Net::new(net).size().floor_to(instrument.lot).is_zero(),
