@@ -26,6 +26,7 @@ pub mod bucket;
 pub mod credentials;
 pub mod dial;
 pub mod http;
+pub mod ibkr;
 pub mod paper;
 pub mod probe;
 #[cfg(test)]
@@ -33,8 +34,11 @@ mod sample;
 pub mod venue;
 
 /// The brokers outside: to add one, add its line.
-pub const VENUES: &[Row] =
-    &[Row { about: &alpaca::ABOUT, open: alpaca::open }, Row { about: &binance::ABOUT, open: binance::open }];
+pub const VENUES: &[Row] = &[
+    Row { about: &alpaca::ABOUT, open: alpaca::open },
+    Row { about: &binance::ABOUT, open: binance::open },
+    Row { about: &ibkr::ABOUT, open: ibkr::open },
+];
 
 /// One broker outside.
 #[derive(Clone, Copy, Debug)]
