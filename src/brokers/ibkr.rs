@@ -277,6 +277,10 @@ impl Venue for Ibkr {
         &FACTS
     }
 
+    fn may_be_here(&self) -> bool {
+        true
+    }
+
     /// The gateway knows who is logged in; a request says nothing of that.
     fn sign(&self, auth: Option<&Auth>, call: &Call, _: &Moment) -> Option<Signed> {
         if let Some(auth) = auth

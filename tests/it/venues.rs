@@ -2,3 +2,4 @@
 
 mod binance;
 mod desk;
+mod ibkr;

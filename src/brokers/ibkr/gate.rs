@@ -30,28 +30,36 @@ const QUIET: Duration = Duration::from_secs(55);
 const SUPPRESSED: [&str; 1] = ["p12"];
 
 /// A gateway, as far as it is known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
     /// One submission with its questions at a time: another one ends what waits for an answer.
     pub(super) submitting: Mutex<()>,
     session: Mutex<Session>,
+    portfolio: Mutex<Portfolio>,
     orders: Mutex<Page<wire::Listed>>,
     trades: Mutex<Page<wire::Trade>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Session {
     /// Counts the sessions.
     number: u64,
     accounts: Option<wire::Accounts>,
-    portfolio_at: Option<Instant>,
     seen: Option<Instant>,
+}
+
+/// The portfolio's accounts, which are to be asked for before anything else of it.
+#[derive(Debug)]
+struct Portfolio {
+    asked_at: Instant,
+    /// In which session they were asked for.
+    session: u64,
 }
 
 /// A list that is asked for only now and then.
 #[derive(Debug)]
 struct Page<T> {
-    asked_at: Option<Instant>,
+    asked_at: Instant,
     /// When what is here was asked for.
     of: Option<Instant>,
     /// In which session it was last asked for: the first time the gateway only begins to gather it.
@@ -59,41 +67,52 @@ struct Page<T> {
     rows: Arc<Vec<T>>,
 }
 
-impl<T> Default for Page<T> {
-    fn default() -> Self {
-        Self { asked_at: None, of: None, session: 0, rows: Arc::default() }
-    }
-}
-
 impl<T> Page<T> {
+    fn new(now: Instant) -> Self {
+        Self { asked_at: now, of: None, session: 0, rows: Arc::default() }
+    }
+
     /// Waits until it may be asked for.
     async fn turn(&mut self) {
-        if let Some(asked) = self.asked_at {
-            sleep_until(asked + SLOW).await;
-        }
-        self.asked_at = Some(Instant::now());
+        sleep_until(self.asked_at + SLOW).await;
+        self.asked_at = Instant::now();
     }
 
     fn may_ask(&self) -> bool {
-        self.asked_at.is_none_or(|asked| asked.elapsed() >= SLOW)
+        self.asked_at.elapsed() >= SLOW
     }
 
     fn take(&mut self, rows: Vec<T>) -> Arc<Vec<T>> {
-        self.of = self.asked_at;
+        self.of = Some(self.asked_at);
         self.rows = Arc::new(rows);
         Arc::clone(&self.rows)
+    }
+}
+
+impl Default for Gate {
+    /// Returns a gateway of which nothing is known: what an earlier start of this program asked it a moment ago counts
+    /// there, so that the slow lists are not asked for at once.
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            submitting: Mutex::default(),
+            session: Mutex::new(Session { number: 0, accounts: None, seen: None }),
+            portfolio: Mutex::new(Portfolio { asked_at: now, session: 0 }),
+            orders: Mutex::new(Page::new(now)),
+            trades: Mutex::new(Page::new(now)),
+        }
     }
 }
 
 impl Gate {
     /// Asks, with the session opened first, and once more if it turns out to be gone.
     pub(super) async fn ask(&self, way: &Way, call: Call) -> Result<Reply, Verdict> {
-        let session = Box::pin(self.ready(way)).await?;
+        let session = Box::pin(self.ready_for(way, &call)).await?;
         match errors::read(&call, way.ask(call.clone()).await?) {
             Err(Said::NoSession) => self.gone(session).await,
             answer => return answer.map_err(verdict),
         }
-        Box::pin(self.ready(way)).await?;
+        Box::pin(self.ready_for(way, &call)).await?;
         errors::read(&call, way.ask(call.clone()).await?).map_err(verdict)
     }
 
@@ -121,6 +140,21 @@ impl Gate {
         if session.number == number {
             session.accounts = None;
         }
+    }
+
+    /// Opens the session if it is not open, the portfolio too where that is what is asked for; returns its number.
+    async fn ready_for(&self, way: &Way, call: &Call) -> Result<u64, Verdict> {
+        let session = Box::pin(self.ready(way)).await?;
+        if call.path.starts_with("/portfolio") {
+            let mut portfolio = self.portfolio.lock().await;
+            if portfolio.session != session {
+                sleep_until(portfolio.asked_at + SLOW).await;
+                portfolio.asked_at = Instant::now();
+                let _: serde_json::Value = first(way, Call::get("/portfolio/accounts")).await?;
+                portfolio.session = session;
+            }
+        }
+        Ok(session)
     }
 
     /// Opens the session if it is not open, and returns its number.
@@ -229,11 +263,6 @@ async fn open(way: &Way, session: &mut Session) -> Result<wire::Accounts, Verdic
         });
     }
     let accounts: wire::Accounts = first(way, Call::get("/iserver/accounts")).await?;
-    if let Some(asked) = session.portfolio_at {
-        sleep_until(asked + SLOW).await;
-    }
-    session.portfolio_at = Some(Instant::now());
-    let _: serde_json::Value = first(way, Call::get("/portfolio/accounts")).await?;
     let suppressed = json!({"messageIds": SUPPRESSED});
     let _: serde_json::Value =
         first(way, Call::post("/iserver/questions/suppress").with_json(&suppressed)).await?;

@@ -99,7 +99,6 @@ pub(super) struct Held {
     pub(super) position: Loose,
     pub(super) avg_cost: Loose,
     pub(super) currency: String,
-    #[serde(alias = "assetClass")]
     pub(super) sec_type: String,
 }
 

@@ -84,17 +84,22 @@ pub(super) fn price(text: &str) -> Price {
 
 impl Desk {
     pub(super) async fn open(place: Place) -> Self {
-        let entry = venue(place.name).unwrap();
         let (key, secret) = place.key;
         let spec = AccountSpec {
             kind: AccountKind::Spot,
             settlement: place.money.to_owned(),
             ..AccountSpec::new(key, secret, Decimal::from(100_000))
         };
+        let auth = Auth::ApiKey { key_id: key.into(), secret: secret.into() };
+        Self::with(place, spec, auth, &feed::Price::flat(place.coin, Decimal::from(60_000))).await
+    }
+
+    /// Opens it with an account, what opens that, and a price.
+    pub(super) async fn with(place: Place, spec: AccountSpec, auth: Auth, price: &feed::Price) -> Self {
+        let entry = venue(place.name).unwrap();
         let options = Options { accounts: vec![spec], ..(entry.options)() };
         let venue = (entry.start)(options).await.unwrap();
-        venue.world().set_price(&feed::Price::flat(place.coin, Decimal::from(60_000)));
-        let auth = Auth::ApiKey { key_id: key.into(), secret: secret.into() };
+        venue.world().set_price(price);
         let secret = BrokerSecret { broker: place.name.to_owned(), mode: place.mode, auth };
         let drawer = Arc::new(Drawer(Mutex::new(secret)));
         let house = house(&place, &venue, &drawer);
@@ -105,20 +110,26 @@ impl Desk {
     /// Opens it with the session open and the stream listened to.
     pub(super) async fn listening(place: Place) -> Self {
         let desk = Self::open(place).await;
-        desk.broker.connect().await.unwrap();
-        let told = Arc::clone(&desk.told);
-        desk.broker.stream(Box::new(move |news| told.lock().unwrap().push(news)));
-        desk.resumed(1).await;
+        desk.listen().await;
         desk
+    }
+
+    /// Opens the session, and listens to the stream.
+    pub(super) async fn listen(&self) {
+        self.broker.connect().await.unwrap();
+        let told = Arc::clone(&self.told);
+        self.broker.stream(Box::new(move |news| told.lock().unwrap().push(news)));
+        self.resumed(1).await;
+    }
+
+    /// How many times the stream was opened, or may have missed something.
+    pub(super) fn resumptions(&self) -> usize {
+        self.told.lock().unwrap().iter().filter(|told| matches!(told, Told::Resumed)).count()
     }
 
     /// Waits until the stream was opened so many times.
     pub(super) async fn resumed(&self, times: usize) {
-        let count = || {
-            let told = self.told.lock().unwrap();
-            told.iter().filter(|told| matches!(told, Told::Resumed)).count()
-        };
-        wait_until("the stream to be open", || async { count() >= times }).await;
+        wait_until("the stream to be open", || async { self.resumptions() >= times }).await;
     }
 
     pub(super) fn world(&self) -> &World {
@@ -219,6 +230,12 @@ impl Desk {
     /// Has the next orders go wrong.
     pub(super) fn fail_orders(&self, action: Action) {
         self.world().add_fault(Rule::on(self.place.orders, action).times(1));
+    }
+
+    /// Tries other credentials out.
+    pub(super) async fn probe_with(&self, mode: Mode, auth: Auth) -> Result<String, BrokerError> {
+        let secret = BrokerSecret { broker: self.place.name.to_owned(), mode, auth };
+        self.house.probe(secret).await.map(|probed| probed.account)
     }
 
     /// Tries the account's credentials out, which the venue lets do so much.
