@@ -3,3 +3,4 @@
 mod binance;
 mod desk;
 mod ibkr;
+mod twelve;

@@ -65,6 +65,13 @@ pub enum Event {
         /// The account.
         connection: ConnectionId,
     },
+    /// Trading with real money was switched on or off at an account.
+    LiveTradingSet {
+        /// The account.
+        connection: ConnectionId,
+        /// Whether it is on.
+        is_on: bool,
+    },
     /// Risk limits were changed.
     LimitsChanged {
         /// All limits from now on.

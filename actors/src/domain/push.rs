@@ -288,6 +288,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         | Event::LoginFailed { .. }
         | Event::ConnectionRemoved { .. }
         | Event::DefaultConnectionSet { .. }
+        | Event::LiveTradingSet { .. }
         | Event::SourceLimitsChanged { .. }
         | Event::ProtectionChanged { .. }
         | Event::TokenCreated { .. }

@@ -242,6 +242,7 @@ impl Projection {
             | Event::ConnectionAdded { .. }
             | Event::ConnectionRemoved { .. }
             | Event::DefaultConnectionSet { .. }
+            | Event::LiveTradingSet { .. }
             | Event::SourceLimitsChanged { .. }
             | Event::ProtectionChanged { .. }
             | Event::DriftFound { .. }

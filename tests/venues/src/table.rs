@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::alpaca::Alpaca;
 use crate::binance;
 use crate::ibkr::Ibkr;
+use crate::schwab::Schwab;
 use crate::server::{Server, Venue};
 use crate::world::{Options, World};
 
@@ -25,10 +26,11 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 3] = [
+pub const VENUES: [Entry; 4] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
     Entry { name: "ibkr", options: Options::default, start: |options| started(Ibkr::start(options)) },
+    Entry { name: "schwab", options: Schwab::options, start: |options| started(Schwab::start(options)) },
 ];
 
 fn started<T: Into<Running>>(
@@ -104,6 +106,14 @@ impl From<Ibkr> for Running {
     fn from(ibkr: Ibkr) -> Self {
         let urls = json!(ibkr.urls());
         let (world, server) = ibkr.into_parts();
+        Self { world, urls, server }
+    }
+}
+
+impl From<Schwab> for Running {
+    fn from(schwab: Schwab) -> Self {
+        let urls = json!(schwab.urls());
+        let (world, server) = schwab.into_parts();
         Self { world, urls, server }
     }
 }

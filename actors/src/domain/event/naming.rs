@@ -15,6 +15,8 @@ impl Event {
             Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
             Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
+            Self::LiveTradingSet { is_on: true, .. } => "LIVE_TRADING_ON",
+            Self::LiveTradingSet { is_on: false, .. } => "LIVE_TRADING_OFF",
             Self::LimitsChanged { .. } => "LIMITS_CHANGED",
             Self::SourceLimitsChanged { .. } => "SOURCE_LIMITS_CHANGED",
             Self::SourceCreated { .. } => "SOURCE_CREATED",
@@ -76,9 +78,9 @@ impl Event {
             Self::EngineStarted { .. } | Self::EngineStopped => ("Engine", None),
             Self::UserCreated { .. } | Self::UserSuspended { .. } | Self::UserResumed => ("User", None),
             Self::ConnectionAdded { connection } => ("BrokerConnection", Some(connection.id.to_string())),
-            Self::ConnectionRemoved { connection } | Self::DefaultConnectionSet { connection } => {
-                ("BrokerConnection", Some(connection.to_string()))
-            }
+            Self::ConnectionRemoved { connection }
+            | Self::DefaultConnectionSet { connection }
+            | Self::LiveTradingSet { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
             Self::LimitsChanged { .. } => ("Limits", None),
             Self::SourceLimitsChanged { source, .. } => ("Limits", Some(source.to_string())),
             Self::SourceCreated { source, .. }
@@ -144,6 +146,7 @@ impl Event {
             | Self::ConnectionAdded { .. }
             | Self::ConnectionRemoved { .. }
             | Self::DefaultConnectionSet { .. }
+            | Self::LiveTradingSet { .. }
             | Self::LimitsChanged { .. }
             | Self::SourceLimitsChanged { .. }
             | Self::SourceCreated { .. }

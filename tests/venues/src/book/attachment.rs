@@ -48,7 +48,7 @@ impl Book {
             self.tell(now, *leg, What::Held);
         }
         match status {
-            Status::Filled => self.wake(now, &legs),
+            Status::Filled => self.rouse(now, &legs),
             Status::Canceled | Status::Expired | Status::Replaced | Status::Rejected => {
                 for leg in &legs {
                     self.end(now, *leg, Status::Canceled);
@@ -70,7 +70,7 @@ impl Book {
         id
     }
 
-    fn wake(&mut self, now: DateTime<Utc>, legs: &[OrderId]) {
+    fn rouse(&mut self, now: DateTime<Utc>, legs: &[OrderId]) {
         let is_held = |order: &&mut Order| order.status == Status::Held;
         for leg in legs {
             let Some(order) = self.orders.get_mut(leg).filter(is_held) else { continue };
