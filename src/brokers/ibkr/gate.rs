@@ -226,6 +226,7 @@ impl Gate {
     /// Returns the executions of the last days if they can be asked for without waiting.
     pub(super) async fn trades_now(&self, way: &Way) -> Result<Arc<Vec<wire::Trade>>, Verdict> {
         let session = self.session.lock().await.number;
+        // The first time in a session it would be waited for.
         let may_ask = self.trades.try_lock().is_ok_and(|page| page.may_ask() && page.session == session);
         if may_ask { Box::pin(self.trades(way)).await } else { Ok(Arc::default()) }
     }
@@ -283,7 +284,7 @@ async fn first<T: DeserializeOwned>(way: &Way, call: Call) -> Result<T, Verdict>
 fn fits(way: &Way, told: &wire::Accounts) -> Result<(), Verdict> {
     let account = account(way);
     let unfit = |why: &str| Err(Verdict::Refused(errors::unfit(why)));
-    if !told.accounts.iter().any(|known| *known == account) {
+    if !told.accounts.contains(&account) {
         return unfit("its login has no account of this number. Check the number, and who is logged in");
     }
     if !told.selected_account.is_empty() && told.selected_account != account {

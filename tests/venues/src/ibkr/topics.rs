@@ -314,7 +314,7 @@ impl Topics {
             let both = self.at_desk(world, |_, _, desk| {
                 let meta = desk.gateway.meta(event.order.id);
                 let of = |commission| {
-                    wire::trade(self.manners.ids, event.at, &execution, &event.order, meta, commission)
+                    wire::trade(self.manners.ids, event.at, execution, &event.order, meta, commission)
                 };
                 [of(None), of(Some(desk.policy.commission))]
             });
