@@ -30,6 +30,7 @@ pub mod credentials;
 pub mod dial;
 pub mod gemini;
 pub mod http;
+pub mod ibkr;
 pub mod kraken;
 pub mod paper;
 pub mod probe;
@@ -46,6 +47,7 @@ pub const VENUES: &[Row] = &[
     Row { about: &gemini::ABOUT, open: gemini::open },
     Row { about: &kraken::ABOUT, open: kraken::open },
     Row { about: &schwab::ABOUT, open: schwab::open },
+    Row { about: &ibkr::ABOUT, open: ibkr::open },
 ];
 
 /// One broker outside.

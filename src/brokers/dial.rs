@@ -1,5 +1,7 @@
 //! How brokers are reached: one set of TLS settings, and no way to an address inside our own network.
 
+pub mod here;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -230,6 +230,11 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// Returns what does not change about it.
     fn facts(&self) -> &'static Facts;
 
+    /// Returns whether it may run on this machine, with a certificate that it signed itself.
+    fn may_be_here(&self) -> bool {
+        false
+    }
+
     /// Puts a request into its final form; `None`: it cannot be made with such credentials.
     fn sign(&self, auth: Option<&Auth>, call: &Call, moment: &Moment) -> Option<Signed>;
 

@@ -21,6 +21,8 @@ pub struct BrokersConfig {
     pub coinbase: VenueConfig,
     /// Gemini.
     pub gemini: VenueConfig,
+    /// Interactive Brokers, by way of a gateway that somebody runs and logs in to.
+    pub ibkr: VenueConfig,
     /// Kraken, spot.
     pub kraken: VenueConfig,
     /// Charles Schwab.
@@ -108,15 +110,7 @@ impl AlpacaConfig {
     /// Returns the stream's address that belongs to a trading address.
     #[must_use]
     pub fn stream_of(base: &str, given: &str) -> Option<Url> {
-        if !given.is_empty() {
-            return Url::parse(given).ok();
-        }
-        let mut url = Url::parse(base).ok()?;
-        let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
-        url.set_scheme(scheme).ok()?;
-        let path = format!("{}/stream", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        Some(url)
+        stream_below(base, "stream", given)
     }
 }
 
@@ -152,6 +146,20 @@ impl Default for SchwabConfig {
             requests_per_minute: 120,
         }
     }
+}
+
+/// Returns the address of a stream: the given one, or a name below the address it belongs to.
+#[must_use]
+pub fn stream_below(base: &str, name: &str, given: &str) -> Option<Url> {
+    if !given.is_empty() {
+        return Url::parse(given).ok();
+    }
+    let mut url = Url::parse(base).ok()?;
+    let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
+    url.set_scheme(scheme).ok()?;
+    let path = format!("{}/{name}", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    Some(url)
 }
 
 fn is_web(url: &str) -> bool {
@@ -232,6 +240,7 @@ pub(super) const BINANCE: &[Key] = venue!(binance, "binance");
 pub(super) const BYBIT: &[Key] = venue!(bybit, "bybit");
 pub(super) const COINBASE: &[Key] = venue!(coinbase, "coinbase");
 pub(super) const GEMINI: &[Key] = venue!(gemini, "gemini");
+pub(super) const IBKR: &[Key] = venue!(ibkr, "ibkr");
 pub(super) const KRAKEN: &[Key] = venue!(kraken, "kraken");
 
 pub(super) const SCHWAB: &[Key] = &[

@@ -43,6 +43,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         brokers::BYBIT,
         brokers::COINBASE,
         brokers::GEMINI,
+        brokers::IBKR,
         brokers::KRAKEN,
         brokers::SCHWAB,
         foreign::RISK,

@@ -168,11 +168,24 @@ pub(super) fn price(text: &str) -> Price {
 
 impl Desk {
     pub(super) async fn open(place: Place) -> Self {
+        let price = feed::Price::flat(place.coin, place.price("60000").get());
+        Self::started(place, place.account(), None, &price).await
+    }
+
+    /// Opens it with an account, what opens that, and a price.
+    pub(super) async fn with(place: Place, spec: AccountSpec, auth: Auth, price: &feed::Price) -> Self {
+        Self::started(place, spec, Some(auth), price).await
+    }
+
+    async fn started(place: Place, spec: AccountSpec, auth: Option<Auth>, price: &feed::Price) -> Self {
         let entry = venue(place.name).unwrap();
-        let options = Options { accounts: vec![place.account()], ..(entry.options)() };
+        let options = Options { accounts: vec![spec], ..(entry.options)() };
         let venue = (entry.start)(options).await.unwrap();
-        venue.world().set_price(&feed::Price::flat(place.coin, place.price("60000").get()));
-        let auth = place.auth(&venue).await;
+        venue.world().set_price(price);
+        let auth = match auth {
+            Some(auth) => auth,
+            None => place.auth(&venue).await,
+        };
         let secret = BrokerSecret { broker: place.name.to_owned(), mode: place.mode, auth };
         let drawer = Arc::new(Drawer(Mutex::new(secret)));
         let system = SystemClock::new();
@@ -187,20 +200,26 @@ impl Desk {
     /// Opens it with the session open and the stream listened to.
     pub(super) async fn listening(place: Place) -> Self {
         let desk = Self::open(place).await;
-        desk.broker.connect().await.unwrap();
-        let told = Arc::clone(&desk.told);
-        desk.broker.stream(Box::new(move |news| told.lock().unwrap().push(news)));
-        desk.resumed(1).await;
+        desk.listen().await;
         desk
+    }
+
+    /// Opens the session, and listens to the stream.
+    pub(super) async fn listen(&self) {
+        self.broker.connect().await.unwrap();
+        let told = Arc::clone(&self.told);
+        self.broker.stream(Box::new(move |news| told.lock().unwrap().push(news)));
+        self.resumed(1).await;
+    }
+
+    /// How many times the stream was opened, or may have missed something.
+    pub(super) fn resumptions(&self) -> usize {
+        self.told.lock().unwrap().iter().filter(|told| matches!(told, Told::Resumed)).count()
     }
 
     /// Waits until the stream was opened so many times.
     pub(super) async fn resumed(&self, times: usize) {
-        let count = || {
-            let told = self.told.lock().unwrap();
-            told.iter().filter(|told| matches!(told, Told::Resumed)).count()
-        };
-        wait_until("the stream to be open", || async { count() >= times }).await;
+        wait_until("the stream to be open", || async { self.resumptions() >= times }).await;
     }
 
     pub(super) fn world(&self) -> &World {
@@ -372,6 +391,12 @@ impl Desk {
     /// Has the next orders go wrong.
     pub(super) fn fail_orders(&self, action: Action) {
         self.world().add_fault(Rule::on(self.place.orders, action).times(1));
+    }
+
+    /// Tries other credentials out.
+    pub(super) async fn probe_as(&self, mode: Mode, auth: Auth) -> Result<String, BrokerError> {
+        let secret = BrokerSecret { broker: self.place.name.to_owned(), mode, auth };
+        self.house.probe(secret).await.map(|probed| probed.account)
     }
 
     /// Tries the account's credentials out, which the venue lets do so much.

@@ -8,7 +8,7 @@
 //! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`line`] what
 //! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, [`settings`]
 //! where it has some, [`signed`] requests where it wants them, and a line in the [`table`]: [`alpaca`],
-//! [`binance`], [`coinbase`], [`gemini`], [`kraken`], [`schwab`].
+//! [`binance`], [`coinbase`], [`gemini`], [`ibkr`], [`kraken`], [`schwab`].
 
 pub mod account;
 pub mod admin;
@@ -22,6 +22,7 @@ pub mod feed;
 pub mod flaky;
 pub mod gemini;
 pub mod http;
+pub mod ibkr;
 pub mod instrument;
 pub mod journal;
 pub mod kraken;
