@@ -331,11 +331,8 @@ impl Venue for Gemini {
     fn instruments<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<Instrument>> {
         Box::pin(async move {
             let told: Vec<Box<RawValue>> = way.get(asking("/v1/symbols/details/all").listing()).await?;
-            let read = |row: &Box<RawValue>| {
-                let row = serde_json::from_str::<wire::Details>(row.get()).ok()?;
-                map::instrument(&row, &self.settlement)
-            };
-            Ok(told.iter().filter_map(read).collect())
+            let rows = told.iter().filter_map(|row| serde_json::from_str::<wire::Details>(row.get()).ok());
+            Ok(rows.filter_map(|row| map::instrument(&row, &self.settlement)).collect())
         })
     }
 

@@ -4,6 +4,7 @@ mod binance;
 mod coinbase;
 mod desk;
 mod gemini;
+mod hurry;
 mod ibkr;
 mod kraken;
 mod schwab;

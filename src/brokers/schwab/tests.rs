@@ -1,3 +1,5 @@
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test fails by panicking")]
+
 use reqwest::header::HeaderMap;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@ pub(super) const PLACE: Place = Place {
     mode: Mode::Paper,
     money: "USDT",
     coin: "BTC/USDT",
+    per_coin: 1,
     key: ("BINANCEKEY", "a-secret-of-the-tests"),
     lead: |urls, config| {
         let url = |name: &str| urls[name].as_str().unwrap().to_owned();

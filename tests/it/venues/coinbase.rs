@@ -20,6 +20,7 @@ pub(super) const PLACE: Place = Place {
     mode: Mode::Live,
     money: "USD",
     coin: "BTC/USD",
+    per_coin: 1,
     key: (
         "organizations/test-organization/apiKeys/test-api-key",
         "k0BUni0p0vZG1BdpVjS6ogBJ7kxm630AJ2dN+tuputDOKsRAwgyrpEQLeBtS1znTmzPX6Xr2eOWpzx6nW8knkA==",

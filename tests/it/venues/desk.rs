@@ -15,7 +15,6 @@ use trade_actors::domain::money::{Percent, Price, Quantity};
 use trade_actors::domain::order::{Mode, Purpose, Ticket, TimeInForce};
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Origin, Side, Trail};
-use trade_actors::domain::stages::Stamp;
 use trade_actors::ports::broker::{Broker, BrokerError, Placed, Told};
 use trade_actors::ports::clock::{Clock, SystemClock};
 use trade_executor::brokers::credentials::{Auth, BrokerSecret, Kind};
@@ -26,10 +25,10 @@ use venues::account::{AccountChange, AccountKind, AccountSpec, KeyRights};
 use venues::book::{Order, Status};
 use venues::faults::{Action, Rule};
 use venues::feed;
-use venues::limits::Bound;
 use venues::table::{Running, venue};
 use venues::world::{Options, World};
 
+use super::hurry::{Hurried, hurry};
 use crate::support::{wait_for, wait_until};
 
 /// One venue, as far as the tests of all differ in it.
@@ -43,46 +42,14 @@ pub(super) struct Place {
     pub(super) money: &'static str,
     /// What is traded.
     pub(super) coin: &'static str,
+    /// How many units of it stand for one coin where the venues' promises speak of coins.
+    pub(super) per_coin: u32,
     /// The key's name, also the account's there, and its secret.
     pub(super) key: (&'static str, &'static str),
     /// Has the program go to the simulator, whose addresses these are.
     pub(super) lead: fn(&Value, &mut BrokersConfig),
     /// Where orders are placed.
     pub(super) orders: &'static str,
-}
-
-/// How many times faster counters leak here, at both ends. A venue that takes a question in three seconds would be asked
-/// for minutes otherwise.
-const HURRY: u32 = 10_000;
-
-/// A clock by which what leaks does so in a hurry.
-#[derive(Debug)]
-struct Hurried(SystemClock);
-
-impl Clock for Hurried {
-    fn now(&self) -> DateTime<Utc> {
-        self.0.now()
-    }
-
-    fn stamp(&self) -> Stamp {
-        Stamp(self.0.stamp().0.saturating_mul(HURRY.into()))
-    }
-}
-
-/// Lets what leaks do so in a hurry. Returns whether anything does.
-fn hurry(world: &World) -> bool {
-    let faster = |bound: &Bound| match *bound {
-        Bound::Leak { most, per_second } => {
-            Bound::Leak { most, per_second: per_second * Decimal::from(HURRY) }
-        }
-        window @ Bound::Window { .. } => window,
-    };
-    let leaks = |bounds: &Vec<Bound>| bounds.iter().any(|bound| matches!(bound, Bound::Leak { .. }));
-    let pools = world.look(|state| state.limits.pools().clone());
-    for (pool, bounds) in pools.iter().filter(|(_, bounds)| leaks(bounds)) {
-        world.set_limit(pool, bounds.iter().map(faster).collect());
-    }
-    pools.values().any(leaks)
 }
 
 impl Place {
@@ -94,7 +61,7 @@ impl Place {
 
     /// Returns how many shares stand for one coin.
     fn scale(&self) -> Decimal {
-        if self.deals_in_shares() { Decimal::ONE_HUNDRED } else { Decimal::ONE }
+        Decimal::from(self.per_coin)
     }
 
     /// Returns how many units stand for so much of a coin.

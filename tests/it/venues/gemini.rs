@@ -19,6 +19,7 @@ pub(super) const PLACE: Place = Place {
     mode: Mode::Paper,
     money: "USD",
     coin: "BTC/USD",
+    per_coin: 1,
     key: ("account-TESTKEY", "a-secret-of-the-tests"),
     lead: |urls, config| {
         let url = |name: &str| urls[name].as_str().unwrap().to_owned();

@@ -21,6 +21,7 @@ const PLACE: Place = Place {
     mode: Mode::Paper,
     money: "USD",
     coin: "AAPL",
+    per_coin: 1,
     key: ("DU1234567", ""),
     lead: |urls, config| {
         let url = urls["url"].as_str().unwrap().to_owned();

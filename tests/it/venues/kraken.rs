@@ -16,6 +16,7 @@ pub(super) const PLACE: Place = Place {
     mode: Mode::Live,
     money: "USD",
     coin: "BTC/USD",
+    per_coin: 1,
     key: ("KRAKENKEY", "YS1zZWNyZXQtb2YtdGhlLXRlc3Rz"),
     lead: |urls, config| {
         let url = |name: &str| urls[name].as_str().unwrap().to_owned();

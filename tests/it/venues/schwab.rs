@@ -21,6 +21,7 @@ const PLACE: Place = Place {
     mode: Mode::Live,
     money: "USD",
     coin: "AAPL",
+    per_coin: 100,
     key: ("SCHWABCLIENT", "unused"),
     lead: |urls, config| {
         let url = urls["url"].as_str().unwrap();
