@@ -1,7 +1,9 @@
 //! What all venues have in common, so that each adds only its own words.
 //!
-//!     Venue (its words)  ->  Way (one account's requests)  ->  Account (the engine's port)
-//!                                                          ->  VenueMarket (prices, instruments)
+//! ```text
+//! Venue (its words)  ->  Way (one account's requests)  ->  Account (the engine's port)
+//!                                                      ->  VenueMarket (prices, instruments)
+//! ```
 //!
 //! A venue signs, asks, reads and judges. Whose turn it is, which clock counts, what was sent and what was not, when a
 //! stream is opened again and who is told: that is the same for all, and is here.
