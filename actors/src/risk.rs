@@ -131,14 +131,14 @@ impl Actor for Risk {
             RiskMsg::Balance(connection, balance) => state.balance(&me, connection, balance),
             RiskMsg::Facts(events) => state.fold(&me, &events),
             RiskMsg::Marked(connection, symbol, price) => state.marked(&me, connection, symbol, price),
-            RiskMsg::Judge => state.judge(),
+            RiskMsg::Judge => state.judge(&me),
             RiskMsg::Tick => state.tick(&me),
             RiskMsg::Release(order) => {
                 state.approved.remove(&order);
             }
             RiskMsg::Recheck(order) => state.priced(&me, Waiting::Order(order)),
             RiskMsg::Quoted(connection, symbol, told) => {
-                state.quoted((connection, symbol), told.as_ref().map(|quote| *quote))
+                state.quoted(&me, (connection, symbol), told.as_ref().map(|quote| *quote))
             }
             RiskMsg::PriceDue(connection, symbol, since) => state.price_due(&me, (connection, symbol), since),
         }
@@ -201,7 +201,7 @@ impl RiskState {
         let Some(connection) = connection else { return };
         let id = connection.id;
         let Some(market) = self.lines.shared.brokers.market(&connection.broker) else {
-            return self.judge_at(waiting, Ok(None));
+            return self.judge_at(me, waiting, Ok(None));
         };
         let now = self.lines.shared.clock.now();
         let Some(instrument) = market.instrument(symbol) else {
@@ -210,12 +210,12 @@ impl RiskState {
                 me.send_after(LISTING_PACE, move || waiting.into());
                 return;
             }
-            return self.judge_at(waiting, Ok(None));
+            return self.judge_at(me, waiting, Ok(None));
         };
         let known =
             market.quote(instrument.symbol).filter(|quote| (now - quote.at).num_seconds() <= PRICE_AGE_MAX_S);
         if known.is_some() {
-            return self.judge_at(waiting, Ok(known));
+            return self.judge_at(me, waiting, Ok(known));
         }
         market.watch(symbol);
         let since = self.lines.shared.clock.stamp();
@@ -252,20 +252,20 @@ impl RiskState {
         if self.lines.shared.clock.stamp().since(since) < PRICE_PATIENCE_US {
             self.ask_price(me, key, since);
         } else {
-            self.quoted(key, Ok(None));
+            self.quoted(me, key, Ok(None));
         }
     }
 
-    fn quoted(&mut self, key: Key, told: Told<'_>) {
+    fn quoted(&mut self, me: &ActorRef<RiskMsg>, key: Key, told: Told<'_>) {
         let waiting = self.unpriced.remove(&key).map(|(_, waiting)| waiting);
         for waiting in waiting.unwrap_or_default() {
-            self.judge_at(waiting, told);
+            self.judge_at(me, waiting, told);
         }
     }
 
-    fn judge_at(&mut self, waiting: Waiting, told: Told<'_>) {
+    fn judge_at(&mut self, me: &ActorRef<RiskMsg>, waiting: Waiting, told: Told<'_>) {
         match waiting {
-            Waiting::Signal(arrival, again) => self.review(arrival, again, told),
+            Waiting::Signal(arrival, again) => self.review(me, arrival, again, told),
             Waiting::Order(order) => self.recheck(&order, told),
         }
     }
@@ -279,7 +279,7 @@ impl RiskState {
         instruction.account.and_then(|named| self.account(named)).or_else(|| self.user.default_connection())
     }
 
-    fn review(&mut self, arrival: Arc<Arrival>, again: bool, told: Told<'_>) {
+    fn review(&mut self, me: &ActorRef<RiskMsg>, arrival: Arc<Arrival>, again: bool, told: Told<'_>) {
         let Some(connection) = self.account_of(&arrival.signal.instruction).cloned() else { return };
         self.forget_old_orders();
         // Told before the verdict, so that the first order after a halt finds it ended.
@@ -327,7 +327,7 @@ impl RiskState {
         let verdict = Verdict { outcome, wait, broker, mode, decided };
         self.lines.execution.tell(ExecutionMsg::Decided(arrival, Box::new(verdict), again));
         if lost {
-            self.judge();
+            self.judge(me);
         }
     }
 

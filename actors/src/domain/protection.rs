@@ -13,7 +13,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Held, ProtectionChange, Unfit};
-pub use converge::{Exit, Move, View, converge, covered, live};
+pub use converge::{Exit, Move, View, converge, covered, live, waiting};
 pub use entry::{after_fill, level};
 pub use guard::{Guard, Judged};
 

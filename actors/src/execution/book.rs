@@ -116,17 +116,34 @@ impl Book {
         let here = self.open_orders().filter(|order| order.key() == key && leaves(&order.ticket));
         let mut leaving: Vec<_> = here.filter(|order| is_side(order.ticket.side)).collect();
         leaving.sort_by_key(|order| order.created_at);
+        let as_exit = |order: &Order| Exit { awaits: self.awaits(order), ..as_exit(order) };
         leaving.into_iter().map(as_exit).collect()
     }
 
     /// Returns whether an entry is on its way to a position: sent, and about to be answered or filled.
     pub(super) fn is_growing(&self, key: Key) -> bool {
-        let coming = |order: &&Order| {
+        self.coming(key).next().is_some()
+    }
+
+    /// Returns whether an entry that is older than an exit, and may be what it is to close, is on its way.
+    fn awaits(&self, exit: &Order) -> bool {
+        let opens = |entry: &Order| entry.ticket.side != exit.ticket.side;
+        self.coming(exit.key()).any(|entry| opens(entry) && entry.created_at <= exit.created_at)
+    }
+
+    /// Returns what orders that are no exits, but on their way on the side of one, may take off a position.
+    pub(super) fn about_to_take(&self, key: Key, side: Side) -> Quantity {
+        let same = self.coming(key).filter(|order| order.ticket.side == side);
+        same.map(Order::leaves_qty).sum()
+    }
+
+    fn coming(&self, key: Key) -> impl Iterator<Item = &Order> {
+        let sent = |order: &&Order| {
             matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown)
                 || (order.ticket.kind == OrderKind::Market && order.status != OrderStatus::Queued)
         };
-        let mut entries = self.open_orders().filter(|order| order.key() == key && !order.ticket.reduces);
-        entries.any(|order| coming(&order))
+        let entries = self.open_orders().filter(move |order| order.key() == key && !order.ticket.reduces);
+        entries.filter(sent)
     }
 
     /// Returns the orders that wait for a time or a market, and until when.

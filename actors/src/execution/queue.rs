@@ -11,7 +11,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::ClientOrderId;
 use crate::domain::money::Quantity;
 use crate::domain::order::{Order, OrderStatus, OrderStep, QueueCause, Ticket};
-use crate::domain::protection::{exit_side, live};
+use crate::domain::protection::{exit_side, live, waiting};
 use crate::domain::risk::{Approved, Denial, DenialCode};
 use crate::domain::stages::Stages;
 use crate::domain::waiting::for_market;
@@ -226,6 +226,8 @@ impl ExecutionState {
         let net = self.net(key);
         // What it was meant to leave may be gone since it was judged, or turned round: then there is no room at all.
         let left = if exit_side(net) == ticket.side { net.size() } else { Quantity::ZERO };
-        ticket.quantity > left.less(live(&self.book.exits(key, net)))
+        let exits = self.book.exits(key, net);
+        let ahead = live(&exits) + waiting(&exits) + self.book.about_to_take(key, ticket.side);
+        ticket.quantity > left.less(ahead)
     }
 }

@@ -24,12 +24,19 @@ const EVERY: Duration = Duration::from_millis(200);
 /// How often the end of a halt is looked for.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
+/// How long a loss is doubted that may be cash spent on a fill we were not told of yet.
+const DOUBT: Duration = Duration::from_secs(2);
+
 /// What the watch holds.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     prices: BTreeMap<Symbol, Price>,
     /// Cash as the log explains it: what came or went without a record is no profit and no loss.
     cash: Option<Money>,
+    /// When cash was last told to be other than the fills explain, with orders out that may explain it.
+    doubted: Option<Stamp>,
+    /// Since when the day's loss is past a limit.
+    breached: Option<Stamp>,
     /// Told to Execution, and not yet heard back.
     ruled: Option<HaltCause>,
     leaving: bool,
@@ -56,7 +63,7 @@ impl RiskState {
 
     pub(super) fn tick(&mut self, me: &ActorRef<RiskMsg>) {
         self.watch.ticking = false;
-        self.judge();
+        self.judge(me);
         self.keep_ticking(me);
     }
 
@@ -82,7 +89,7 @@ impl RiskState {
         let passed = self.watch.looked.map(|at| Duration::from_micros(now.since(at)));
         let pause = passed.map_or(Duration::ZERO, |passed| EVERY.saturating_sub(passed));
         if pause.is_zero() {
-            self.judge();
+            self.judge(me);
         } else {
             self.watch.armed = true;
             me.send_after(pause, || RiskMsg::Judge);
@@ -138,6 +145,9 @@ impl RiskState {
             event
             && self.is_default(*connection)
         {
+            if self.watch.cash.is_some_and(|known| known != balance.cash) && !self.user.working.is_empty() {
+                self.watch.doubted = Some(self.lines.shared.clock.stamp());
+            }
             self.watch.cash = Some(balance.cash);
             return;
         }
@@ -148,7 +158,7 @@ impl RiskState {
     }
 
     /// Tells Execution what the time and the day's loss call for.
-    pub(super) fn judge(&mut self) {
+    pub(super) fn judge(&mut self, me: &ActorRef<RiskMsg>) {
         self.watch.armed = false;
         self.watch.looked = Some(self.lines.shared.clock.stamp());
         let now = self.lines.shared.clock.now();
@@ -156,7 +166,10 @@ impl RiskState {
         self.leave_latecomers(now);
         let Some(day) = self.standing(now) else { return };
         let breach = match day::judge(&self.user.limits, &day, now) {
-            Verdict::Fine => return,
+            Verdict::Fine => {
+                self.watch.breached = None;
+                return;
+            }
             Verdict::DailyLoss { message, until } => {
                 Breach { cause: HaltCause::DailyLoss, reason: message, until: Some(until) }
             }
@@ -164,12 +177,27 @@ impl RiskState {
                 Breach { cause: HaltCause::CircuitBreaker, reason: message, until: None }
             }
         };
+        if self.is_doubtful() {
+            self.watch.armed = true;
+            me.send_after(EVERY, || RiskMsg::Judge);
+            return;
+        }
         tracing::warn!(
             user.id = %self.user.id, opening = %day.opening, equity = %day.equity, reason = breach.reason,
             "the day's loss has come to a limit"
         );
         self.watch.ruled = Some(breach.cause);
         self.rule(Ruling::Halt(breach));
+    }
+
+    /// Returns whether a loss may only seem to be one: a balance can tell of a fill before the fill itself is told.
+    ///
+    /// New orders are refused meanwhile; what waits is the halt, and the closing of all positions.
+    fn is_doubtful(&mut self) -> bool {
+        let now = self.lines.shared.clock.stamp();
+        let within = |since: Stamp| Duration::from_micros(now.since(since)) < DOUBT;
+        let breached = *self.watch.breached.get_or_insert(now);
+        self.watch.doubted.is_some_and(within) && within(breached)
     }
 
     /// Ends a halt whose time is over; asked again until the log says so.

@@ -161,9 +161,9 @@ impl Api {
     pub(crate) async fn all_ended(&self) {
         wait_until("every order to have ended", || async {
             let trades = self.trades().await;
-            trades
-                .iter()
-                .all(|trade| matches!(trade["status"].as_str(), Some("filled" | "rejected" | "expired")))
+            trades.iter().all(|trade| {
+                matches!(trade["status"].as_str(), Some("filled" | "rejected" | "expired" | "cancelled"))
+            })
         })
         .await;
     }

@@ -8,7 +8,7 @@ use trade_actors::domain::ids::{ClientOrderId, SignalId};
 use trade_actors::domain::money::Net;
 use trade_actors::domain::order::{Fill, OrderStep};
 use trade_actors::domain::record::Record;
-use trade_actors::domain::signal::Side;
+use trade_actors::domain::signal::{Origin, Side};
 use trade_executor::store::segments::SegmentReader;
 
 /// Returns every record in the data directory.
@@ -30,6 +30,8 @@ pub(crate) struct Story {
     /// Orders that were decided, by signal: approved ones, and denied ones.
     pub(crate) approved: BTreeMap<SignalId, Vec<ClientOrderId>>,
     pub(crate) denied: BTreeMap<SignalId, Vec<ClientOrderId>>,
+    /// Orders that no signal asked for: stops, exits.
+    pub(crate) own: BTreeSet<ClientOrderId>,
     /// Entries in the paper broker's book.
     pub(crate) booked: BTreeMap<ClientOrderId, usize>,
     /// Orders that the broker refused, or that ended before they could be sent.
@@ -59,6 +61,10 @@ impl Story {
     fn take(&mut self, owner: String, event: Event, sides: &mut BTreeMap<ClientOrderId, (String, Side)>) {
         match event {
             Event::SignalReceived { signal, .. } => *self.signals.entry(signal.id).or_default() += 1,
+            // What the engine does about a position of itself is no order of the signal.
+            Event::OrderCreated { ticket, .. } if ticket.origin == Origin::Engine => {
+                self.own.insert(ticket.id);
+            }
             Event::OrderCreated { ticket, .. } => {
                 self.approved.entry(ticket.signal).or_default().push(ticket.id)
             }
@@ -134,7 +140,7 @@ impl Story {
         }
         let approved: Vec<_> = self.approved.values().flatten().collect();
         assert!(
-            self.booked.keys().all(|order| approved.contains(&order)),
+            self.booked.keys().all(|order| approved.contains(&order) || self.own.contains(order)),
             "the broker has an order we do not know"
         );
     }

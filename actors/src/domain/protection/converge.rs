@@ -23,6 +23,8 @@ pub struct Exit {
     pub reduces: bool,
     /// Whether it waits for protective orders to make room.
     pub waits_for_room: bool,
+    /// Whether an entry that is older is on its way, so that there may be more for it to close in a moment.
+    pub awaits: bool,
 }
 
 /// A position's exits as they are.
@@ -40,8 +42,8 @@ pub struct View<'a> {
     pub lot: Quantity,
     /// Whether the broker can hold such an order by itself.
     pub holds: &'a dyn Fn(OrderKind, Quantity) -> bool,
-    /// Whether an entry is on its way, so that there may be more to close in a moment.
-    pub growing: bool,
+    /// What orders that are no exits, and are about to be filled, may take off the position.
+    pub taken: Quantity,
     /// Whether new orders may be placed now: not right after the broker refused one.
     pub may_place: bool,
 }
@@ -88,6 +90,11 @@ impl Exit {
         matches!(self.status, OrderStatus::Queued) && self.waits_for_room
     }
 
+    /// Returns whether it waits, and nothing that it may close is on its way.
+    const fn is_idle(&self) -> bool {
+        self.waits() && !self.awaits
+    }
+
     const fn is_ending(&self) -> bool {
         matches!(self.status, OrderStatus::PendingCancel)
     }
@@ -97,6 +104,12 @@ impl Exit {
 #[must_use]
 pub fn live(exits: &[Exit]) -> Quantity {
     sum(exits.iter().filter(|exit| exit.is_out()))
+}
+
+/// Returns what all orders that wait for room are to take off the position.
+#[must_use]
+pub fn waiting(exits: &[Exit]) -> Quantity {
+    sum(exits.iter().filter(|exit| exit.waits()))
 }
 
 /// Returns how much of the position a stop at the broker, or an order on its way out, takes care of.
@@ -133,7 +146,7 @@ pub fn converge(view: &View<'_>) -> Vec<Move> {
 
 /// What was to leave the position before it turned round must not add to it now.
 fn end_strays(view: &View<'_>) -> Vec<Move> {
-    let dropped = view.strays.iter().filter(|exit| exit.waits()).map(|exit| Move::Drop(exit.order));
+    let dropped = view.strays.iter().filter(|exit| exit.is_idle()).map(|exit| Move::Drop(exit.order));
     let canceled = view.strays.iter().filter(|exit| exit.can_cancel()).map(|exit| Move::Cancel(exit.order));
     dropped.chain(canceled).collect()
 }
@@ -157,9 +170,7 @@ fn wind_up(view: &View<'_>) -> Vec<Move> {
         .filter(|exit| (exit.purpose != Purpose::Signal || exit.reduces) && exit.can_cancel())
         .map(|exit| Move::Cancel(exit.order))
         .collect();
-    if !view.growing {
-        moves.extend(exits.iter().filter(|exit| exit.waits()).map(|exit| Move::Drop(exit.order)));
-    }
+    moves.extend(exits.iter().filter(|exit| exit.is_idle()).map(|exit| Move::Drop(exit.order)));
     moves
 }
 
@@ -172,7 +183,7 @@ fn leave(view: &View<'_>) -> Vec<Move> {
     moves.extend(resting.iter().filter(|exit| exit.can_cancel()).map(|exit| Move::Cancel(exit.order)));
     // One that waits for its market counts as well: it is a way out already.
     let under_way = sum(view.exits.iter().filter(is_way_out).filter(|exit| !exit.waits()));
-    let rest = view.net.size().less(under_way);
+    let rest = view.net.size().less(under_way).less(view.taken);
     if view.may_place && resting.is_empty() && !rest.is_zero() {
         let purpose = Purpose::Exit { target: None };
         moves.push(Move::Place { quantity: rest, kind: OrderKind::Market, purpose });
@@ -182,7 +193,7 @@ fn leave(view: &View<'_>) -> Vec<Move> {
 
 /// Lets orders go that wait for room, and cancels what is in their way.
 fn make_room(view: &View<'_>) -> Vec<Move> {
-    let mut free = view.net.size().less(live(view.exits));
+    let mut free = view.net.size().less(live(view.exits)).less(view.taken);
     let mut moves = Vec::new();
     let in_the_way = |exit: &&Exit| exit.purpose.is_protection() && exit.is_out();
     let blocked = view.exits.iter().any(|exit| in_the_way(&exit));
@@ -191,7 +202,7 @@ fn make_room(view: &View<'_>) -> Vec<Move> {
         if exit.leaves <= free {
             moves.push(Move::Release(exit.order, exit.leaves));
             free = free.less(exit.leaves);
-        } else if view.growing {
+        } else if exit.awaits || !view.taken.is_zero() {
             free = Quantity::ZERO;
         } else if blocked {
             lacking += exit.leaves.less(free);
@@ -231,7 +242,7 @@ fn trim(view: &View<'_>, moves: &mut Vec<Move>) {
 
 /// Brings the protective orders in line with the plan.
 fn protect(view: &View<'_>, moves: &mut Vec<Move>) {
-    let waiting = sum(view.exits.iter().filter(|exit| exit.waits()));
+    let waiting = waiting(view.exits);
     let others = sum(view.exits.iter().filter(|exit| exit.is_out() && !exit.purpose.is_protection()));
     let wanted = view.protection.map_or_else(Vec::new, |protection| {
         wanted(protection, view.net.size().less(others).less(waiting), view.lot, view.holds)

@@ -45,7 +45,7 @@ fn next(net: i64, protection: &Protection, exits: &[Exit]) -> Vec<Move> {
         lot: quantity(1),
         holds: &HOLDS_ALL,
         strays: &[],
-        growing: false,
+        taken: Quantity::ZERO,
         may_place: true,
     })
 }
@@ -58,6 +58,7 @@ fn exit(number: usize, purpose: Purpose, kind: OrderKind, leaves: u32) -> Exit {
         status: OrderStatus::Accepted,
         leaves: quantity(leaves),
         reduces: true,
+        awaits: false,
         waits_for_room: false,
     }
 }
@@ -128,11 +129,39 @@ fn what_was_to_leave_the_position_before_it_turned_round_is_ended() {
         strays: &strays,
         lot: quantity(1),
         holds: &HOLDS_ALL,
-        growing: false,
+        taken: Quantity::ZERO,
         may_place: true,
     });
     let protect = Move::Place { quantity: quantity(2), kind: stop("90"), purpose: ALONE };
     assert_eq!(moves, [Move::Drop(id(3)), Move::Cancel(id(1)), protect]);
+}
+
+#[test]
+fn an_exit_waits_through_a_turn_for_the_older_entry_it_is_to_close() {
+    let plan = guarded(1, None, &[]);
+    let waiting = Exit {
+        status: OrderStatus::Queued,
+        waits_for_room: true,
+        awaits: true,
+        ..exit(1, Purpose::Signal, OrderKind::Market, 1)
+    };
+    let moves = |net: i64, exits: &[Exit], strays: &[Exit], taken| {
+        converge(&View {
+            net: Net::new(net.into()),
+            protection: Some(&plan),
+            exits,
+            strays,
+            lot: quantity(1),
+            holds: &HOLDS_ALL,
+            taken: quantity(taken),
+            may_place: true,
+        })
+    };
+    assert_eq!(moves(-1, &[], &[waiting], 0), []);
+    assert_eq!(moves(-1, &[], &[Exit { awaits: false, ..waiting }], 0), [Move::Drop(id(1))]);
+    // Another sale, which is no exit, may be filled with what there is: the answer is waited for.
+    assert_eq!(moves(1, &[Exit { awaits: false, ..waiting }], &[], 1), []);
+    assert_eq!(moves(1, &[waiting], &[], 0), [Move::Release(id(1), quantity(1))]);
 }
 
 /// Bought in parts, the last of which completes the order: what was set for the position before stays.
@@ -202,9 +231,9 @@ fn a_close_that_came_right_after_its_entry_waits_for_the_entrys_fill() {
         waits_for_room: true,
         ..exit(2, Purpose::Signal, OrderKind::Market, 1)
     };
-    let view = |net: i64, growing| {
+    let view = |net: i64, awaits| {
         let net = Net::new(net.into());
-        let exits = [waiting];
+        let exits = [Exit { awaits, ..waiting }];
         converge(&View {
             net,
             protection: Some(&plan),
@@ -212,7 +241,7 @@ fn a_close_that_came_right_after_its_entry_waits_for_the_entrys_fill() {
             lot: quantity(1),
             holds: &HOLDS_ALL,
             strays: &[],
-            growing,
+            taken: Quantity::ZERO,
             may_place: true,
         })
     };
@@ -261,7 +290,7 @@ fn what_the_broker_cannot_hold_is_left_to_us() {
         lot: quantity(1),
         holds: &only_stops,
         strays: &[],
-        growing: false,
+        taken: Quantity::ZERO,
         may_place: true,
     };
     let place = Move::Place { quantity: quantity(10), kind: stop("90"), purpose: ALONE };
