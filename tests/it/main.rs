@@ -38,5 +38,6 @@ mod socket;
 mod support;
 mod tidy;
 mod trade_history;
+mod venues;
 mod waiting;
 mod webhook_contract;

@@ -20,6 +20,7 @@
 //! | `/orders/{number}/fill` | `{"qty":"2","price":"190.5"}` |
 //! | `/orders/{number}/end` | `{"status":"rejected"}`, or `canceled`, `expired` |
 //! | `/oauth/clients` | `{"client_id":"app","client_secret":"hush"}` |
+//! | `/settings` | `{"list_lag_ms":500}`: what the venue has of its own; `GET` shows them |
 //! | `/faults` | `[{"on":"POST /v2/orders","skip":1,"times":2,"action":{"do":"reset","when":"after"}}]`: see [`Rule`] |
 //! | `/faults/streams` | `{"account":"a","channel":"orders","duplicate":true,"window":3,"hold_ms":500,"delay_ms":20,"swallow":1}` |
 //! | `/streams/drop` | `{"account":"a"}`; `{}` is all |
@@ -205,6 +206,7 @@ fn look(world: &World, request: &Request) -> Answered {
             let now = state.clock.now();
             json!({"now": now, "hours": state.clock.hours, "session": state.clock.session(now)})
         })),
+        ["admin", "settings"] => Ok(world.look(|state| json!(state.settings.all()))),
         ["admin", "limits"] => Ok(world.look(|state| json!(state.limits.pools()))),
         ["admin", "seed"] => Ok(json!({"seed": world.seed()})),
         _ => nowhere(),
@@ -247,6 +249,11 @@ fn change(world: &World, request: &Request) -> Answered {
         ["admin", "oauth", "clients"] => {
             let OauthClient { client_id, client_secret } = read(request)?;
             world.add_oauth_client(&client_id, &client_secret);
+        }
+        ["admin", "settings"] => {
+            for (name, value) in read::<serde_json::Map<String, Value>>(request)? {
+                world.set_setting(&name, value)?;
+            }
         }
         ["admin", "instruments"] => world.list(read::<Instrument>(request)?),
         ["admin", "prices"] => {

@@ -5,6 +5,7 @@
 //! in as many parts as [`FillMode`] says, and never changes them.
 
 mod admission;
+mod asked;
 mod family;
 mod matching;
 mod order;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use admission::{Change, Refusal};
+pub use asked::{Ask, Doom};
 pub use order::{
     Class, Exits, Kind, Order, OrderId, Side, Size, Status, StopLoss, Terms, Ticket, Tif, Times, Trail,
     TrailLimit,
@@ -435,10 +437,13 @@ impl Book {
     #[must_use]
     pub fn next_due(&self) -> Option<DateTime<Utc>> {
         let open = self.open.iter().filter_map(|id| self.orders.get(id));
-        open.flat_map(|order| [order.next_part_at, order.cancel_at]).flatten().min()
+        let all = open.flat_map(|order| {
+            [order.next_part_at, order.cancel_at, order.from, order.until, order.doomed_at]
+        });
+        all.flatten().min()
     }
 
-    /// Does what was only waiting for time to pass: next parts, late cancels, ends of orders without an end.
+    /// Does what was only waiting for time to pass: next parts, late cancels and rejections, beginnings and ends.
     pub fn advance(&mut self, now: DateTime<Utc>) {
         for id in self.open_ids() {
             let Some(order) = self.orders.get_mut(&id) else { continue };
@@ -447,11 +452,17 @@ impl Book {
                 // From now on it waits for a price, not for time.
                 order.next_part_at = None;
             }
-            if order.cancel_at.is_some_and(|at| at <= now) {
+            let starts = order.from.take_if(|at| *at <= now).is_some();
+            if order.doomed_at.is_some_and(|at| at <= now) {
+                self.end(now, id, Status::Rejected);
+            } else if order.cancel_at.is_some_and(|at| at <= now) {
                 self.end(now, id, Status::Canceled);
-            } else if order.ticket.tif == Tif::Gtc && now - order.created_at >= self.rules.gtc_for {
+            } else if order.until.is_some_and(|at| at <= now)
+                || (order.ticket.tif == Tif::Gtc && now - order.created_at >= self.rules.gtc_for)
+            {
                 self.end(now, id, Status::Expired);
-            } else if part_is_due {
+            } else if part_is_due || starts {
+                self.wake(now, id);
                 self.match_order(now, id);
             }
         }

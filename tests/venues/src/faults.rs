@@ -50,6 +50,11 @@ pub enum Action {
     },
     /// A 200 is answered, after acting, whose body nobody can read.
     Garble,
+    /// It is done and answered well, but for one header that is missing.
+    LoseHeader {
+        /// Its name, in small letters.
+        name: String,
+    },
     /// It is taken and answered well, and the order it placed is then rejected before it trades.
     Reject,
     /// It is refused as if its order's name had been used before.
@@ -82,7 +87,7 @@ impl Action {
     #[must_use]
     pub fn acts(&self) -> bool {
         match self {
-            Self::Pass | Self::Garble | Self::Reject => true,
+            Self::Pass | Self::Garble | Self::LoseHeader { .. } | Self::Reject => true,
             Self::Status { when, .. } | Self::Reset { when } | Self::Silence { when } => *when == When::After,
             Self::Duplicate | Self::Refuse { .. } => false,
         }

@@ -6,8 +6,9 @@
 //! The rest is a broker of its own, behind a socket. [`book`] is where orders meet prices ([`feed`]) and become cash and
 //! positions ([`account`]); it is pure. [`world`] puts it behind one lock, with [`instrument`]s, a [`clock`], [`faults`]
 //! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`line`] what
-//! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, with [`signed`] where it wants signatures, and a
-//! line in the [`table`]: [`alpaca`], [`binance`].
+//! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, [`settings`]
+//! where it has some, [`signed`] requests where it wants them, and a line in the [`table`]: [`alpaca`],
+//! [`binance`], [`schwab`].
 
 pub mod account;
 pub mod admin;
@@ -23,7 +24,9 @@ pub mod instrument;
 pub mod journal;
 pub mod limits;
 pub mod line;
+pub mod schwab;
 pub mod server;
+pub mod settings;
 pub mod signed;
 pub mod streams;
 pub mod table;

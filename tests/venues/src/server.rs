@@ -353,6 +353,11 @@ impl Shared {
                 headers: vec![("content-type", "application/json; charset=UTF-8".to_owned())],
                 body: b"{\"id\":\"61e69015-8549-4bfd-b9c3-01e7".to_vec(),
             },
+            Action::LoseHeader { name } => {
+                let mut answer = acted.unwrap_or_else(|| told(Trouble::Status(500)));
+                answer.headers.retain(|(header, _)| header != name);
+                answer
+            }
             Action::Duplicate => told(Trouble::Duplicate),
             Action::Refuse { status, code, message } => {
                 told(Trouble::Refused { status: *status, code: *code, message: message.clone() })

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::alpaca::Alpaca;
 use crate::binance;
+use crate::schwab::Schwab;
 use crate::server::{Server, Venue};
 use crate::world::{Options, World};
 
@@ -24,9 +25,10 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 2] = [
+pub const VENUES: [Entry; 3] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
+    Entry { name: "schwab", options: Schwab::options, start: |options| started(Schwab::start(options)) },
 ];
 
 fn started<T: Into<Running>>(
@@ -94,6 +96,14 @@ impl From<Alpaca> for Running {
     fn from(alpaca: Alpaca) -> Self {
         let urls = json!(alpaca.urls());
         let (world, server) = alpaca.into_parts();
+        Self { world, urls, server }
+    }
+}
+
+impl From<Schwab> for Running {
+    fn from(schwab: Schwab) -> Self {
+        let urls = json!(schwab.urls());
+        let (world, server) = schwab.into_parts();
         Self { world, urls, server }
     }
 }

@@ -22,6 +22,7 @@ use crate::instrument::Increments;
 pub use crate::instrument::Instrument;
 use crate::journal::{Entry, Journal, Note};
 use crate::limits::{Bound, Limits, Rate};
+use crate::settings::Settings;
 use crate::streams::{Channel, Hub, Push, StreamFaults};
 
 /// What a venue is started with.
@@ -101,6 +102,8 @@ pub struct State {
     pub hub: Hub,
     /// Applications that may ask for bearer tokens, by id, with their secrets.
     pub oauth_clients: BTreeMap<String, String>,
+    /// What this venue can be told beyond the rest.
+    pub settings: Settings,
     /// The venue's chance.
     pub rng: ChaCha8Rng,
     increments: Increments,
@@ -158,6 +161,7 @@ impl World {
                 limits,
                 hub: Hub::default(),
                 oauth_clients: options.oauth_clients.iter().cloned().collect(),
+                settings: Settings::default(),
                 rng: ChaCha8Rng::seed_from_u64(seed),
                 increments: options.increments,
                 prices: 0,
@@ -311,6 +315,16 @@ impl World {
     /// Lets an application ask for bearer tokens.
     pub fn add_oauth_client(&self, client_id: &str, secret: &str) {
         self.act(|state, _| state.oauth_clients.insert(client_id.to_owned(), secret.to_owned()));
+    }
+
+    /// Changes one of the venue's own settings.
+    ///
+    /// # Errors
+    ///
+    /// The venue has none of that name, or it is of another kind.
+    pub fn set_setting(&self, name: &str, value: impl Into<Value>) -> Result<(), WorldError> {
+        let known = self.act(|state, _| state.settings.set(name, value.into()));
+        if known { Ok(()) } else { Err(WorldError::Unknown(format!("setting {name} of that kind"))) }
     }
 
     /// Lists an instrument, or changes one.

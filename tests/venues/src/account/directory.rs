@@ -275,6 +275,12 @@ impl Directory {
         self.0.get(name).and_then(|(credentials, _)| credentials.token.as_deref())
     }
 
+    /// Returns whether there is an account of this name that is not shut out.
+    #[must_use]
+    pub fn lets_in(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|(credentials, _)| !credentials.revoked)
+    }
+
     /// Returns whether there is an account of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

@@ -380,7 +380,8 @@ fn signer(state: &State, params: &Params, now: DateTime<Utc>) -> Result<(String,
 fn spoil(action: &Action, acted: Option<Result<Value, Error>>) -> Outcome {
     let told = |trouble: Trouble| Outcome::Reply(Err(errors::trouble(&trouble)));
     match action {
-        Action::Pass | Action::Reject => match acted {
+        // A stream has no headers to lose.
+        Action::Pass | Action::LoseHeader { .. } | Action::Reject => match acted {
             Some(acted) => Outcome::Reply(acted),
             None => told(Trouble::Status(500)),
         },

@@ -157,44 +157,22 @@ impl Book {
     }
 
     fn admit(&mut self, now: DateTime<Utc>, ticket: Ticket, opens: bool) -> OrderId {
-        let waits = match self.session {
+        let status = if self.waits(&ticket) { Status::Accepted } else { Status::New };
+        self.insert(fresh(self.next_id(), now, ticket, status, opens))
+    }
+
+    pub(super) fn tell_taken(&mut self, now: DateTime<Utc>, id: OrderId) {
+        let Some(status) = self.orders.get(&id).map(|order| order.status) else { return };
+        self.tell(now, id, taken_as(status));
+    }
+
+    /// Returns whether an order would first wait for its market to open.
+    pub(super) fn waits(&self, ticket: &Ticket) -> bool {
+        match self.session {
             Session::Regular => ticket.tif == Tif::Opg,
             Session::Extended => !ticket.extended_hours,
             Session::Closed => true,
-        };
-        let order = Order {
-            id: self.next_id(),
-            client_order_id: ticket.client_order_id.clone().unwrap_or_default(),
-            created_at: now,
-            times: Times { updated: Some(now), ..Times::default() },
-            status: if waits { Status::Accepted } else { Status::New },
-            qty: match ticket.size {
-                Size::Qty(qty) => Some(qty),
-                Size::Notional(_) => None,
-            },
-            filled_qty: Decimal::ZERO,
-            filled_value: Decimal::ZERO,
-            opens,
-            parent: None,
-            legs: Vec::new(),
-            rival: None,
-            replaces: None,
-            replaced_by: None,
-            triggered: false,
-            canceled_as: None,
-            best: None,
-            rested: false,
-            parts: 0,
-            next_part_at: None,
-            cancel_at: None,
-            ticket,
-        };
-        self.insert(order)
-    }
-
-    fn tell_taken(&mut self, now: DateTime<Utc>, id: OrderId) {
-        let waits = self.orders.get(&id).is_some_and(|order| order.status == Status::Accepted);
-        self.tell(now, id, if waits { What::Accepted } else { What::New });
+        }
     }
 
     /// Cancels an order, at once or after the time a cancel takes.
@@ -280,20 +258,26 @@ impl Book {
             ticket,
             ..old.clone()
         };
+        Ok(self.take_place(now, &old, order))
+    }
+
+    /// Puts an order into the place of another, which ends.
+    pub(super) fn take_place(&mut self, now: DateTime<Utc>, old: &Order, order: Order) -> OrderId {
         let more = order.leaves() - old.leaves();
-        self.insert(order);
-        self.move_family(now, id, new, more);
-        if let Some(old) = self.orders.get_mut(&id) {
+        let status = order.status;
+        let new = self.insert(order);
+        self.move_family(now, old.id, new, more);
+        if let Some(old) = self.orders.get_mut(&old.id) {
             old.status = Status::Replaced;
             old.replaced_by = Some(new);
             old.times.replaced = Some(now);
             old.next_part_at = None;
         }
-        self.open.remove(&id);
-        self.tell(now, id, What::Replaced);
-        self.tell(now, new, if old.status == Status::Held { What::Held } else { What::New });
+        self.open.remove(&old.id);
+        self.tell(now, old.id, What::Replaced);
+        self.tell(now, new, taken_as(status));
         self.match_order(now, new);
-        Ok(new)
+        new
     }
 
     fn changed(&self, old: &Order, change: &Change) -> Result<Ticket, Refusal> {
@@ -334,7 +318,11 @@ impl Book {
         self.check_worth_instead(ticket, None)
     }
 
-    fn check_worth_instead(&self, ticket: &Ticket, instead_of: Option<&Order>) -> Result<bool, Refusal> {
+    pub(super) fn check_worth_instead(
+        &self,
+        ticket: &Ticket,
+        instead_of: Option<&Order>,
+    ) -> Result<bool, Refusal> {
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
         let freed = instead_of.map(|old| old.id);
         if account.is_spot() {
@@ -401,6 +389,7 @@ impl Book {
                 && ticket.side == closing
                 && !order.opens
                 && order.status != Status::Held
+                && order.doomed_at.is_none()
                 && Some(order.id) != but
                 && Some(order.id) != freed_rival;
             if counts {
@@ -495,6 +484,57 @@ impl Book {
             Some(other) => Err(Refusal::WashTrade { with: other.id }),
             None => Ok(()),
         }
+    }
+}
+
+/// Returns a new order that nothing has happened to.
+pub(super) fn fresh(id: OrderId, now: DateTime<Utc>, ticket: Ticket, status: Status, opens: bool) -> Order {
+    Order {
+        id,
+        client_order_id: ticket.client_order_id.clone().unwrap_or_default(),
+        created_at: now,
+        times: Times { updated: Some(now), ..Times::default() },
+        status,
+        qty: match ticket.size {
+            Size::Qty(qty) => Some(qty),
+            Size::Notional(_) => None,
+        },
+        filled_qty: Decimal::ZERO,
+        filled_value: Decimal::ZERO,
+        opens,
+        parent: None,
+        legs: Vec::new(),
+        rival: None,
+        replaces: None,
+        replaced_by: None,
+        triggered: false,
+        canceled_as: None,
+        best: None,
+        rested: false,
+        why: None,
+        from: None,
+        until: None,
+        doomed_at: None,
+        parts: 0,
+        next_part_at: None,
+        cancel_at: None,
+        ticket,
+    }
+}
+
+/// Returns what is told of an order that was taken in this status.
+pub(super) fn taken_as(status: Status) -> What {
+    match status {
+        Status::Held => What::Held,
+        Status::Accepted => What::Accepted,
+        Status::New
+        | Status::PartiallyFilled
+        | Status::PendingCancel
+        | Status::Filled
+        | Status::Canceled
+        | Status::Expired
+        | Status::Replaced
+        | Status::Rejected => What::New,
     }
 }
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
+use super::admission::taken_as;
 use super::{Book, Class, Exits, Kind, Order, OrderId, Rivals, Size, Status, StopLoss, Ticket, Times, What};
 
 impl Book {
@@ -76,13 +77,8 @@ impl Book {
     /// Says that the exits of an order are there.
     pub(super) fn tell_legs(&mut self, now: DateTime<Utc>, id: OrderId) {
         for leg in self.legs_of(id) {
-            let what = match self.orders.get(&leg).map(|order| order.status) {
-                Some(Status::Held) => What::Held,
-                Some(Status::Accepted) => What::Accepted,
-                Some(_) => What::New,
-                None => continue,
-            };
-            self.tell(now, leg, what);
+            let Some(status) = self.orders.get(&leg).map(|order| order.status) else { continue };
+            self.tell(now, leg, taken_as(status));
         }
     }
 
@@ -161,13 +157,16 @@ impl Book {
 
     /// Puts a new order into the place an old one had in its family. Exits that wait are for so much more.
     pub(super) fn move_family(&mut self, now: DateTime<Utc>, old: OrderId, new: OrderId, more: Decimal) {
+        let whole = self.orders.get(&new).map_or(Decimal::ZERO, Order::leaves);
         let Some(order) = self.orders.get_mut(&old) else { return };
         let (parent, rival) = (order.parent, order.rival.take());
         for id in std::mem::take(&mut order.legs) {
             let Some(leg) = self.orders.get_mut(&id) else { continue };
             leg.parent = Some(new);
             if leg.status == Status::Held && !more.is_zero() {
-                leg.resize(more);
+                // One that was made smaller before stays above nothing.
+                let enough = leg.leaves() + more > Decimal::ZERO;
+                leg.resize(if enough { more } else { whole.min(leg.leaves()) - leg.leaves() });
                 self.tell(now, id, What::Restated);
             }
         }

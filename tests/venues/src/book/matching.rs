@@ -36,7 +36,8 @@ impl Book {
             self.end(now, id, self.rules.at_once_ends);
             return;
         }
-        if !order.status.is_live() || !self.trades_now(order, auction) {
+        let over = order.until.is_some_and(|until| until <= now);
+        if over || !order.status.is_live() || !self.trades_now(order, auction) {
             return;
         }
         let mode = self.mode_of(&order.ticket.symbol);
@@ -201,13 +202,7 @@ impl Book {
             }
         }
         for id in self.open_ids() {
-            let Some(order) = self.orders.get_mut(&id) else { continue };
-            let wakes =
-                session == Session::Regular || (session == Session::Extended && order.ticket.extended_hours);
-            if wakes && order.status == Status::Accepted {
-                order.status = Status::New;
-                self.tell(now, id, What::New);
-            }
+            self.wake(now, id);
         }
         if session == Session::Regular {
             self.hold_auction(now, Tif::Opg);

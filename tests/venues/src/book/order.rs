@@ -326,6 +326,14 @@ pub struct Order {
     pub canceled_as: Option<String>,
     /// The best last price a trailing stop has seen.
     pub best: Option<Decimal>,
+    /// Why the venue ends it, if it says so.
+    pub why: Option<String>,
+    /// Not in the market before.
+    pub(super) from: Option<DateTime<Utc>>,
+    /// Over then.
+    pub(super) until: Option<DateTime<Utc>>,
+    /// Rejected then, without ever having been in the market.
+    pub(super) doomed_at: Option<DateTime<Utc>>,
     /// Whether it waited in the market at its limit: from then on others trade with it.
     pub(super) rested: bool,
     /// How many parts have traded, where orders fill in parts.

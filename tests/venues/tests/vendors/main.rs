@@ -7,3 +7,4 @@
 mod alpaca;
 mod binance;
 mod python;
+mod schwab;

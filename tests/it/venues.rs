@@ -1,0 +1,4 @@
+//! Every venue's adapter against that venue's simulator: the same promises, in each venue's own words.
+
+mod binance;
+mod desk;
