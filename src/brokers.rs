@@ -23,6 +23,7 @@ pub mod alpaca;
 pub mod binance;
 pub mod board;
 pub mod bucket;
+pub mod bybit;
 pub mod credentials;
 pub mod dial;
 pub mod http;
@@ -33,8 +34,11 @@ mod sample;
 pub mod venue;
 
 /// The brokers outside: to add one, add its line.
-pub const VENUES: &[Row] =
-    &[Row { about: &alpaca::ABOUT, open: alpaca::open }, Row { about: &binance::ABOUT, open: binance::open }];
+pub const VENUES: &[Row] = &[
+    Row { about: &alpaca::ABOUT, open: alpaca::open },
+    Row { about: &binance::ABOUT, open: binance::open },
+    Row { about: &bybit::ABOUT, open: bybit::open },
+];
 
 /// One broker outside.
 #[derive(Clone, Copy, Debug)]
