@@ -4,6 +4,7 @@ mod banner;
 mod books;
 mod disk;
 mod first_run;
+mod key_care;
 pub mod people;
 mod ready;
 mod system;
@@ -37,6 +38,7 @@ use trade_actors::views::{Progress, Views};
 
 pub use banner::Banner;
 pub use disk::{Disk, InUse};
+pub use key_care::broker_of;
 pub use ready::Ready;
 
 use crate::auth::Auth;
@@ -51,6 +53,7 @@ use crate::vault::Credentials;
 use crate::web::{self, EngineSlot, Web};
 use books::IndexedBooks;
 use first_run::Owner;
+use key_care::KeyCare;
 
 /// How long requests under way may take when the engine stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -104,6 +107,7 @@ impl Options {
 #[derive(Debug)]
 pub struct App {
     engine: Engine,
+    key_care: KeyCare,
     ready: Ready,
     doors: Doors,
     threads: Threads,
@@ -149,10 +153,12 @@ impl App {
         drop((index, vault));
         let threads = Threads::start().await?;
         let owner_doors = OwnerDoors { base: config.server.base_url(doors.server), metrics: doors.metrics };
-        let held = Held { auth: &auth, credentials, venues };
+        let held = Held { auth: &auth, credentials: credentials.clone(), venues };
         match raise(&config, options, disk, &threads, held, &slot, owner_doors).await {
             Ok((engine, market, ready)) => {
-                Ok(Self { engine, ready, doors, threads, market, auth, index: index_held, vault: vault_held })
+                let key_care = KeyCare::start(credentials, &engine, config.keys.rotate_after_days);
+                let (index, vault) = (index_held, vault_held);
+                Ok(Self { engine, key_care, ready, doors, threads, market, auth, index, vault })
             }
             Err(error) => {
                 doors.close().await;
@@ -166,7 +172,8 @@ impl App {
     ///
     /// The data may be opened again once this returns.
     pub async fn stop(self) {
-        let Self { engine, doors, threads, market, auth, index, vault, ready: _ } = self;
+        let Self { engine, key_care, doors, threads, market, auth, index, vault, ready: _ } = self;
+        key_care.stop().await;
         engine.stop().await;
         doors.close().await;
         threads.stop().await;
@@ -286,10 +293,7 @@ async fn raise(
 /// They are kept ahead of their connection, and removed behind it: a crash in between leaves them alone.
 async fn sweep(credentials: Credentials, views: Views) -> anyhow::Result<()> {
     let swept = tokio::task::spawn_blocking(move || {
-        credentials.sweep(|user, connection| {
-            let user = views.user(user)?;
-            Ok(user.is_some_and(|user| user.connections.iter().any(|known| known.id == connection)))
-        })
+        credentials.sweep(|user, connection| Ok(broker_of(&views, user, connection)?.is_some()))
     });
     let swept = swept.await?.context("the credentials of broker accounts could not be looked through")?;
     if swept > 0 {

@@ -195,6 +195,12 @@ pub(crate) mod fakes {
             Ok(())
         }
 
+        fn replace(&self, key: &[u8], from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
+            let mut rows = self.0.lock().unwrap();
+            let found = rows.get_mut(key).filter(|value| value.as_slice() == from);
+            Ok(found.map(|value| *value = to.to_vec()).is_some())
+        }
+
         fn take(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
             Ok(self.0.lock().unwrap().remove(key))
         }

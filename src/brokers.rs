@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use trade_actors::domain::account::PAPER;
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
+use trade_actors::domain::report::{Refusal, RefusalCode};
 use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::market::{Feed, Market};
@@ -24,8 +26,10 @@ pub mod binance;
 pub mod board;
 pub mod bucket;
 pub mod bybit;
+pub mod coinbase;
 pub mod credentials;
 pub mod dial;
+pub mod gemini;
 pub mod http;
 pub mod paper;
 pub mod probe;
@@ -38,6 +42,8 @@ pub const VENUES: &[Row] = &[
     Row { about: &alpaca::ABOUT, open: alpaca::open },
     Row { about: &binance::ABOUT, open: binance::open },
     Row { about: &bybit::ABOUT, open: bybit::open },
+    Row { about: &coinbase::ABOUT, open: coinbase::open },
+    Row { about: &gemini::ABOUT, open: gemini::open },
 ];
 
 /// One broker outside.
@@ -91,6 +97,35 @@ pub trait House: Send + Sync + Debug {
     fn probe(&self, secret: BrokerSecret) -> BoxFuture<'_, Result<Probed, BrokerError>>;
 }
 
+/// Why the credentials of a connection cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// The vault failed; it may work again in a moment.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// They are there and do not open; asking again does not help.
+    #[error("they cannot be opened: {0}")]
+    Sealed(String),
+}
+
+impl SecretsError {
+    /// Returns what is told of an account at the broker called `title` that cannot be entered because of it.
+    #[must_use]
+    pub fn told(&self, title: &str, retry_after: Duration) -> BrokerError {
+        match self {
+            Self::Store(_) => BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after },
+            Self::Sealed(why) => BrokerError::Refused(Refusal {
+                code: RefusalCode::AuthFailed,
+                message: format!(
+                    "The credentials of this {title} account cannot be opened: {why}. Nothing was sent. Remove the \
+                     account and connect it again, or have the operator put that key back; `trade-executor doctor` \
+                     says more."
+                ),
+            }),
+        }
+    }
+}
+
 /// The sealed credentials of connections.
 pub trait Secrets: Send + Sync + Debug {
     /// Returns the credentials of a connection at a broker; `None`: there are none.
@@ -102,7 +137,7 @@ pub trait Secrets: Send + Sync + Debug {
         user: UserId,
         connection: ConnectionId,
         broker: &str,
-    ) -> Result<Option<BrokerSecret>, StoreError>;
+    ) -> Result<Option<BrokerSecret>, SecretsError>;
 }
 
 /// A program that keeps no credentials: every account outside asks to be connected.
@@ -110,7 +145,7 @@ pub trait Secrets: Send + Sync + Debug {
 pub struct NoSecrets;
 
 impl Secrets for NoSecrets {
-    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, StoreError> {
+    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, SecretsError> {
         Ok(None)
     }
 }

@@ -5,6 +5,7 @@ mod completions;
 mod config_command;
 mod doctor;
 mod health;
+mod keys;
 pub mod parse;
 mod serve;
 mod user;
@@ -72,6 +73,9 @@ enum Command {
     /// Check or export the event log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Renew the master key, under which broker credentials are sealed
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Add people, list them, or let one in
     #[command(subcommand)]
     User(user::UserCommand),
@@ -128,6 +132,7 @@ fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
         Some(Command::Config(command)) => config_command::run(&command, &global, environment),
         Some(Command::Doctor(args)) => doctor::run(&args, &global, environment),
         Some(Command::Audit(command)) => audit::run(command, &global.data_dir),
+        Some(Command::Keys(command)) => keys::run(&command, &global, environment),
         Some(Command::User(command)) => user::run(&command, &global, environment),
         Some(Command::Health(args)) => health::run(&args, &global, environment),
         Some(Command::Completions(args)) => completions::run(&args, Cli::command()),
@@ -193,7 +198,7 @@ mod tests {
     #[test]
     fn the_contracts_subcommands_are_there() {
         let command = Cli::command();
-        for name in ["serve", "parse", "config", "doctor", "audit", "user", "completions", "health"] {
+        for name in ["serve", "parse", "config", "doctor", "audit", "keys", "user", "completions", "health"] {
             assert!(command.find_subcommand(name).is_some(), "{name}");
         }
     }

@@ -7,6 +7,7 @@ mod foreign;
 mod key;
 mod load;
 mod log;
+mod master_key;
 mod metrics;
 mod problem;
 mod show;
@@ -25,6 +26,7 @@ pub use engine::EngineConfig;
 pub use key::{Key, keys};
 pub use load::{Environment, Flag, Loaded, Origin, Sources, load};
 pub use log::{LogConfig, LogFormat};
+pub use master_key::KeysConfig;
 pub use metrics::MetricsConfig;
 pub use problem::{Invalid, Problem};
 pub use show::{Shown, show};
@@ -45,6 +47,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Where data is kept.
     pub store: StoreConfig,
+    /// The master key.
+    pub keys: KeysConfig,
     /// How much may be under way.
     pub admission: AdmissionConfig,
     /// The actors.

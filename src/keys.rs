@@ -1,11 +1,25 @@
-//! The master key and what is derived from it. One secret file; everything else follows.
+//! The master key in its versions, and what is derived from it. A few secret files; everything else follows.
+//!
+//! Two things follow from it, and a rotation changes one of them:
+//!
+//! - **Broker credentials** are sealed under the newest version. The two before it still open what was sealed under
+//!   them, until nothing needs them and [`schedule::KEEP_DAYS`] days have passed since the next one was made.
+//! - **Everything else** ([`MasterKey::derive`]: webhook addresses, the owner's API token, CSRF tokens, the marks that tell
+//!   accounts apart, the signature of the log) follows from the first version, for ever. That one is the root: what
+//!   people pasted elsewhere, and what was signed, must outlive a rotation. So its file stays even when, as a version,
+//!   it is dropped.
 
-use std::fs::OpenOptions;
-use std::io::{Read, Write};
-use std::path::Path;
+mod files;
+pub mod schedule;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
@@ -13,56 +27,114 @@ use sha2::{Digest, Sha256};
 use trade_actors::domain::ids::{SourceId, UserId};
 use zeroize::Zeroizing;
 
-/// The version of the master key under which secrets are sealed now.
-pub const MASTER_VERSION: u32 = 1;
+use files::Held;
+use schedule::Version;
 
-/// The master key: 32 random bytes in a file that only its owner can read.
+/// The number of the version that is the root of everything but credentials.
+pub const FIRST_VERSION: u32 = 1;
+
+/// Why there is no key to a row of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoKey {
+    /// Its version of the master key is not here: dropped, lost, or never known.
+    #[error("version {0} of the master key, which is not here")]
+    Absent(u32),
+    /// Its version is here, but too many came after it.
+    #[error("version {0} of the master key, which is no longer read, as more than two came after it")]
+    TooOld(u32),
+}
+
+/// The master key: in each version 32 random bytes, in a file that only its owner can read.
 #[derive(Debug)]
-pub struct MasterKey(SecretBox<[u8; 32]>);
+pub struct MasterKey {
+    path: PathBuf,
+    /// The first version, kept apart: it stays when it no longer opens credentials.
+    root: SecretBox<[u8; 32]>,
+    versions: RwLock<BTreeMap<u32, Held>>,
+}
 
 impl MasterKey {
-    /// Reads the key, or makes one when there is none.
+    /// Reads the key in all its versions, or makes the first when there is none.
+    ///
+    /// The first is in the file at `path`, later ones beside it: `master.key`, `master.key.2`, `master.key.3`.
     ///
     /// # Errors
-    /// When the file cannot be read or written, is not 32 bytes long, or others may read it.
-    pub fn load_or_create(path: &Path) -> std::io::Result<Self> {
-        match OpenOptions::new().read(true).open(path) {
-            Ok(mut file) => {
-                refuse_if_shared(&file, path)?;
-                let mut bytes = Vec::with_capacity(33);
-                file.read_to_end(&mut bytes)?;
-                let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
-                    std::io::Error::other(format!(
-                        "{} is not a master key: it must be 32 bytes long",
-                        path.display()
-                    ))
-                })?;
-                Ok(Self(SecretBox::new(Box::new(key))))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(path),
-            Err(error) => Err(error),
+    /// When a file cannot be read or written, is not a master key, or others may read it.
+    pub fn load_or_create(path: &Path) -> io::Result<Self> {
+        let root = files::read_or_make_first(path)?;
+        let mut versions = files::read_later(path)?;
+        let first = SecretBox::new(Box::new(*root.key.expose_secret()));
+        if !files::is_first_dropped(path) {
+            versions.insert(FIRST_VERSION, root);
         }
+        Ok(Self { path: path.to_owned(), root: first, versions: RwLock::new(versions) })
     }
 
-    fn create(path: &Path) -> std::io::Result<Self> {
-        let mut key = Box::new([0_u8; 32]);
-        key.copy_from_slice(&random_32());
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
-        file.write_all(key.as_slice())?;
-        file.sync_all()?;
-        Ok(Self(SecretBox::new(key)))
+    /// Returns the versions, oldest first.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Version> {
+        self.held().iter().map(|(number, held)| Version { number: *number, made: held.made }).collect()
+    }
+
+    /// Returns the number of the version under which credentials are sealed now.
+    #[must_use]
+    pub fn newest(&self) -> u32 {
+        self.held().last_key_value().map_or(FIRST_VERSION, |(number, _)| *number)
+    }
+
+    /// Returns whether the newest version is older than a year.
+    #[must_use]
+    pub fn is_old(&self, now: DateTime<Utc>) -> bool {
+        self.versions().last().is_some_and(|newest| schedule::is_old(*newest, now))
+    }
+
+    /// Returns the file of a version.
+    #[must_use]
+    pub fn file(&self, version: u32) -> PathBuf {
+        files::path_of(&self.path, version)
+    }
+
+    /// Makes a version; what is sealed from now on is sealed under it. On return it survives a power cut.
+    ///
+    /// Only one process may do this at a time: the one that holds the data directory.
+    ///
+    /// # Errors
+    /// When its file is there already or cannot be written; then the versions are what they were.
+    pub fn make(&self, number: u32, now: DateTime<Utc>) -> io::Result<Version> {
+        if number <= self.newest() {
+            return Err(io::Error::other(format!("there is a version {} already", self.newest())));
+        }
+        let held = files::make_later(&self.path, number, now)?;
+        let made = held.made;
+        self.versions.write().unwrap_or_else(PoisonError::into_inner).insert(number, held);
+        Ok(Version { number, made })
+    }
+
+    /// Drops a version for good: nothing that was sealed under it opens any more. The newest is never dropped.
+    ///
+    /// # Errors
+    /// When it is the newest, or its file cannot be removed; then it may come back at the next start.
+    pub fn drop_version(&self, number: u32) -> io::Result<()> {
+        if number == self.newest() {
+            return Err(io::Error::other("the newest version cannot be dropped"));
+        }
+        files::remove(&self.path, number)?;
+        self.versions.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        Ok(())
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, BTreeMap<u32, Held>> {
+        self.versions.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a key for one purpose; knowing it tells nothing of the master key or of other purposes.
+    ///
+    /// It follows from the first version, so that it is the same after every rotation.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         // HMAC pads its key with zeros to the hash's block anyway.
         let mut block = Zeroizing::new([0_u8; 64]);
-        for (to, from) in block.iter_mut().zip(self.0.expose_secret()) {
+        for (to, from) in block.iter_mut().zip(self.root.expose_secret()) {
             *to = *from;
         }
         let mut mac = <Hmac<Sha256> as KeyInit>::new((&*block).into());
@@ -71,24 +143,28 @@ impl MasterKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// Returns the key that seals one person's broker credentials; `None`: there is no master key of this version.
+    /// Returns the key that seals one person's broker credentials under a version of the master key.
     ///
     /// A key a person, so that one that leaks opens nothing of anybody else's.
     ///
+    /// # Errors
+    /// When the version is not here, or is not one of the newest three.
+    ///
     /// # Panics
     /// Never: the length asked for is one that HKDF gives.
-    #[must_use]
-    pub fn credential_key(&self, version: u32, user: UserId) -> Option<Zeroizing<[u8; 32]>> {
-        if version != MASTER_VERSION {
-            return None;
+    pub fn credential_key(&self, version: u32, user: UserId) -> Result<Zeroizing<[u8; 32]>, NoKey> {
+        let versions = self.held();
+        let held = versions.get(&version).ok_or(NoKey::Absent(version))?;
+        if !schedule::are_read(versions.keys().copied()).contains(&version) {
+            return Err(NoKey::TooOld(version));
         }
         let user = user.uuid();
         let salt = Sha256::new().chain_update(b"user-salt/v1\0").chain_update(user.as_bytes()).finalize();
-        let derived = Hkdf::<Sha256>::new(Some(&salt), self.0.expose_secret());
+        let derived = Hkdf::<Sha256>::new(Some(&salt), held.key.expose_secret());
         let mut key = Zeroizing::new([0_u8; 32]);
         let info: [&[u8]; 3] = [b"cred/v1\0", &version.to_be_bytes(), user.as_bytes()];
         derived.expand_multi_info(&info, &mut *key).expect("HKDF gives 32 bytes");
-        Some(key)
+        Ok(key)
     }
 
     /// Returns the secret part of a webhook URL: 256 bits, reproducible, replaced by raising `version`.
@@ -96,21 +172,6 @@ impl MasterKey {
     pub fn webhook_token(&self, source: SourceId, version: u32) -> String {
         URL_SAFE_NO_PAD.encode(self.derive(&format!("webhook/{source}/{version}")))
     }
-}
-
-#[cfg(unix)]
-fn refuse_if_shared(file: &std::fs::File, path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    if file.metadata()?.mode() & 0o077 == 0 {
-        return Ok(());
-    }
-    let path = path.display();
-    Err(std::io::Error::other(format!("others may read {path}; nothing was started; run: chmod 600 {path}")))
-}
-
-#[cfg(not(unix))]
-fn refuse_if_shared(_: &std::fs::File, _: &Path) -> std::io::Result<()> {
-    Ok(())
 }
 
 /// Returns 256 random bits of the operating system.
@@ -150,21 +211,4 @@ pub fn token_hash(token: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_made_once_and_kept_from_others() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("master.key");
-        let first = MasterKey::load_or_create(&path).unwrap().derive("x");
-        assert_eq!(MasterKey::load_or_create(&path).unwrap().derive("x"), first);
-        assert_ne!(MasterKey::load_or_create(&path).unwrap().derive("y"), first);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-            assert!(MasterKey::load_or_create(&path).unwrap_err().to_string().contains("chmod 600"));
-        }
-    }
-}
+mod tests;

@@ -1,8 +1,10 @@
 //! Sealed broker credentials: what opens a person's broker accounts, at rest only as ciphertext.
 //!
 //! A row is sealed with a key of its person's own and bound to its person, connection and broker: moved elsewhere it
-//! opens nothing. It names the version of the master key it was sealed under, so that a rotation needs no new format.
+//! opens nothing. It names the version of the master key it was sealed under; a rotation seals one row after another
+//! anew, and at every moment each of them opens under the version it names.
 
+mod rotation;
 mod seal;
 
 use std::sync::Arc;
@@ -12,11 +14,12 @@ use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::ports::store::{StoreError, Vault};
 use zeroize::Zeroizing;
 
+pub use rotation::{Failure, Pass, RotateError};
 pub use seal::SealError;
 
-use crate::brokers::Secrets;
 use crate::brokers::credentials::BrokerSecret;
-use crate::keys::{MASTER_VERSION, MasterKey, random_nonce};
+use crate::brokers::{Secrets, SecretsError};
+use crate::keys::{MasterKey, random_nonce};
 use seal::Place;
 
 /// Begins the key of every row.
@@ -38,11 +41,14 @@ pub enum CredentialError {
     Form(ConnectionId),
 }
 
-impl From<CredentialError> for StoreError {
+impl From<CredentialError> for SecretsError {
     fn from(error: CredentialError) -> Self {
         match error {
-            CredentialError::Store(error) => error,
-            CredentialError::Sealed(..) | CredentialError::Form(_) => Self(error.to_string()),
+            CredentialError::Store(error) => Self::Store(error),
+            CredentialError::Sealed(_, why) => Self::Sealed(why.to_string()),
+            CredentialError::Form(_) => {
+                Self::Sealed("they are of a form that this version does not know".to_owned())
+            }
         }
     }
 }
@@ -76,7 +82,7 @@ impl Credentials {
             return Err(CredentialError::Form(connection));
         }
         let place = Place { user, connection, broker: &secret.broker };
-        let row = seal::seal(&self.keys, MASTER_VERSION, place, random_nonce(), plain)
+        let row = seal::seal(&self.keys, self.keys.newest(), place, random_nonce(), plain)
             .map_err(|error| CredentialError::Sealed(connection, error))?;
         Ok(self.vault.put(key(user, connection).as_bytes(), Some(&row))?)
     }
@@ -143,7 +149,7 @@ impl Secrets for Credentials {
         user: UserId,
         connection: ConnectionId,
         broker: &str,
-    ) -> Result<Option<BrokerSecret>, StoreError> {
+    ) -> Result<Option<BrokerSecret>, SecretsError> {
         Ok(self.get(user, connection, broker)?)
     }
 }

@@ -40,8 +40,13 @@ mod armed {
         if let [place, skip, round] = parts.as_slice()
             && let (Ok(skip), Ok(round)) = (skip.parse(), round.parse())
         {
-            *CRASH.lock().unwrap_or_else(PoisonError::into_inner) = Some((round, (*place).to_owned(), skip));
-            ANY.store(true, Ordering::Release);
+            if round == 0 {
+                arm(place, Fault::Kill, skip);
+            } else {
+                *CRASH.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some((round, (*place).to_owned(), skip));
+                ANY.store(true, Ordering::Release);
+            }
         }
         let names = off.unwrap_or_default().split(',').filter(|name| !name.is_empty()).map(str::to_owned);
         OFF.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
@@ -112,7 +117,7 @@ fn die() -> ! {
 }
 
 /// Reads from the environment where the process is to crash (`TRADE_EXECUTOR_CRASH=place:skip:round`: once `round`
-/// signals have come in, after `skip` passes) and which safeguards are off (`TRADE_EXECUTOR_OFF=name,name`).
+/// signals have come in, at once for none, after `skip` passes) and which safeguards are off (`TRADE_EXECUTOR_OFF=name,name`).
 ///
 /// Only debug builds look: in a release build neither exists.
 pub fn from_environment() {

@@ -108,6 +108,15 @@ pub enum Command {
         /// From where.
         caller: Caller,
     },
+    /// Switch trading with real money on or off at an account.
+    GoLive {
+        /// The account.
+        connection: ConnectionId,
+        /// Whether it is to be on.
+        is_on: bool,
+        /// From where.
+        caller: Caller,
+    },
     /// Make a broker account the default.
     Choose {
         /// The account.
@@ -517,6 +526,9 @@ impl State {
             Command::SetLimits { limits, caller } => (Event::LimitsChanged { limits: *limits }, caller),
             Command::Connect { connection, caller } => return self.connect(*connection, &caller).await,
             Command::Disconnect { connection, caller } => return self.disconnect(connection, &caller).await,
+            Command::GoLive { connection, is_on, caller } => {
+                return self.go_live(connection, is_on, &caller).await;
+            }
             Command::Choose { connection, caller } => return self.choose(connection, &caller).await,
         };
         let event = Arc::new(event);

@@ -13,6 +13,7 @@ pub mod mac;
 pub mod market;
 pub mod number;
 pub mod orders;
+pub mod pem;
 pub mod streams;
 pub mod turn;
 pub mod verdict;

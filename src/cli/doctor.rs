@@ -1,6 +1,7 @@
 //! `trade-executor doctor`: looks for what is wrong with this machine, its data or its settings, and says what to do.
 
 mod accounts;
+mod master_key;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,13 +11,13 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use chrono::Datelike;
+use chrono::{DateTime, Datelike, Utc};
 use clap::Args;
 use serde_json::json;
 use trade_actors::ports::clock::{Clock, SystemClock};
 
 use super::{Global, health};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, KeysConfig};
 
 /// Room below which the log soon cannot grow.
 const FREE_MIB_MIN: u64 = 1_024;
@@ -70,8 +71,10 @@ impl Finding {
 /// When the answer cannot be written.
 pub(super) fn run(args: &DoctorArgs, global: &Global, environment: Environment) -> anyhow::Result<ExitCode> {
     let mut findings = Vec::new();
+    let mut rotate_after_days = KeysConfig::default().rotate_after_days;
     match global.settings(environment) {
         Ok(loaded) => {
+            rotate_after_days = loaded.config.keys.rotate_after_days;
             let file = loaded.file.as_ref().map_or("no file".to_owned(), |path| path.display().to_string());
             findings.push(Finding::new("settings", Verdict::Good, file));
             findings.extend([address(&loaded.config), public_url(&loaded.config)]);
@@ -84,8 +87,9 @@ pub(super) fn run(args: &DoctorArgs, global: &Global, environment: Environment) 
             findings.extend(invalid.problems.iter().map(told));
         }
     }
-    findings.push(clock(SystemClock::new().now().year()));
-    findings.extend(data(&global.data_dir));
+    let now = SystemClock::new().now();
+    findings.push(clock(now.year()));
+    findings.extend(data(&global.data_dir, rotate_after_days, now));
     let mut out = io::stdout().lock();
     if args.json {
         let rows: Vec<_> = findings
@@ -164,12 +168,13 @@ fn clock(year: i32) -> Finding {
     Finding::new("clock", Verdict::Good, "plausible; let it be kept by NTP")
 }
 
-fn data(dir: &Path) -> Vec<Finding> {
+fn data(dir: &Path, rotate_after_days: u32, now: DateTime<Utc>) -> Vec<Finding> {
     if !dir.exists() {
         return vec![Finding::new("data", Verdict::Good, format!("{} will be made", dir.display()))];
     }
     let mut findings = vec![directory(dir)];
     findings.extend(key(&dir.join("master.key")));
+    findings.extend(master_key::versions(dir, rotate_after_days, now));
     findings.extend(accounts::keys(dir));
     findings.extend(room(dir));
     findings.push(speed(dir));
@@ -268,7 +273,7 @@ mod tests {
     #[test]
     fn looking_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
-        let findings = data(dir.path());
+        let findings = data(dir.path(), 365, SystemClock::new().now());
         assert!(findings.iter().any(|found| found.what == "disk sync" && found.verdict != Verdict::Bad));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }

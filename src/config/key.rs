@@ -1,6 +1,6 @@
 //! The table of keys: each key's name, what it takes, and the check.
 
-use super::{Config, admission, brokers, engine, foreign, log, metrics, store, web};
+use super::{Config, admission, brokers, engine, foreign, log, master_key, metrics, store, web};
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         metrics::KEYS,
         log::KEYS,
         store::KEYS,
+        master_key::KEYS,
         admission::KEYS,
         engine::KEYS,
         foreign::PAPER,

@@ -73,6 +73,15 @@ impl Vault for SledVault {
         self.settle()
     }
 
+    fn replace(&self, key: &[u8], from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
+        let _writing = self.lock()?;
+        let swapped = self.db.compare_and_swap(key, Some(from), Some(to)).map_err(failed)?;
+        if swapped.is_ok() {
+            self.settle()?;
+        }
+        Ok(swapped.is_ok())
+    }
+
     fn take(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
         let _writing = self.lock()?;
         let taken = self.db.remove(key).map_err(failed)?;
@@ -112,6 +121,19 @@ mod tests {
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&path.join("db")), 0o600);
         assert_eq!(mode(&path.join("conf")), 0o600);
+    }
+
+    #[test]
+    fn a_value_is_replaced_only_while_it_is_the_one_that_was_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = SledVault::open(&dir.path().join("vault"), 1 << 20).unwrap();
+        vault.put(b"k", Some(b"1")).unwrap();
+        assert!(vault.replace(b"k", b"1", b"2").unwrap());
+        assert!(!vault.replace(b"k", b"1", b"3").unwrap());
+        assert_eq!(vault.get(b"k").unwrap().as_deref(), Some(&b"2"[..]));
+        vault.put(b"k", None).unwrap();
+        assert!(!vault.replace(b"k", b"2", b"3").unwrap(), "what is gone does not come back");
+        assert_eq!(vault.get(b"k").unwrap(), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce};
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use zeroize::Zeroizing;
 
-use crate::keys::MasterKey;
+use crate::keys::{MasterKey, NoKey};
 
 /// The format of the rows written here.
 const FORMAT: u8 = 1;
@@ -26,9 +26,9 @@ pub enum SealError {
     /// It is of a format that this version does not know.
     #[error("its format is not known to this version")]
     Format,
-    /// It was sealed under a master key that is not here.
-    #[error("it was sealed under version {0} of the master key, which is not here")]
-    NoKey(u32),
+    /// There is no key to it.
+    #[error("it was sealed under {0}")]
+    NoKey(#[from] NoKey),
     /// It was changed, belongs elsewhere, or the master key is another one.
     #[error("it was changed, belongs to another place, or the master key is not the one it was sealed under")]
     Refused,
@@ -85,12 +85,8 @@ pub(super) fn seal(
 
 /// Opens a row found in a place.
 pub(super) fn open(keys: &MasterKey, place: Place<'_>, row: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let (&[FORMAT], rest) = row.split_first_chunk::<1>().ok_or(SealError::Format)? else {
-        return Err(SealError::Format);
-    };
-    let (version, rest) = rest.split_first_chunk::<4>().ok_or(SealError::Format)?;
+    let (version, rest) = split(row)?;
     let (nonce, sealed) = rest.split_first_chunk::<12>().ok_or(SealError::Format)?;
-    let version = u32::from_be_bytes(*version);
     let cipher = cipher(keys, version, place.user)?;
     let mut plain = Zeroizing::new(sealed.to_vec());
     cipher
@@ -99,8 +95,21 @@ pub(super) fn open(keys: &MasterKey, place: Place<'_>, row: &[u8]) -> Result<Zer
     Ok(plain)
 }
 
+/// Returns the version of the master key that a row says it was sealed under. Only opening it proves that.
+pub(super) fn version(row: &[u8]) -> Result<u32, SealError> {
+    split(row).map(|(version, _)| version)
+}
+
+fn split(row: &[u8]) -> Result<(u32, &[u8]), SealError> {
+    let (&[FORMAT], rest) = row.split_first_chunk::<1>().ok_or(SealError::Format)? else {
+        return Err(SealError::Format);
+    };
+    let (version, rest) = rest.split_first_chunk::<4>().ok_or(SealError::Format)?;
+    Ok((u32::from_be_bytes(*version), rest))
+}
+
 fn cipher(keys: &MasterKey, version: u32, user: UserId) -> Result<Aes256Gcm, SealError> {
-    let key = keys.credential_key(version, user).ok_or(SealError::NoKey(version))?;
+    let key = keys.credential_key(version, user)?;
     Ok(Aes256Gcm::new((&*key).into()))
 }
 
@@ -190,10 +199,10 @@ mod tests {
         let keys = keys(0..32);
         let mut row = sealed(&keys);
         row[4] = 2;
-        assert_eq!(open(&keys, place(), &row).unwrap_err(), SealError::NoKey(2));
+        assert_eq!(open(&keys, place(), &row).unwrap_err(), SealError::NoKey(NoKey::Absent(2)));
         row[0] = 2;
         assert_eq!(open(&keys, place(), &row).unwrap_err(), SealError::Format);
         let plain = Zeroizing::new(PLAIN.to_vec());
-        assert_eq!(seal(&keys, 2, place(), NONCE, plain).unwrap_err(), SealError::NoKey(2));
+        assert_eq!(seal(&keys, 2, place(), NONCE, plain).unwrap_err(), SealError::NoKey(NoKey::Absent(2)));
     }
 }

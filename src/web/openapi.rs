@@ -85,7 +85,7 @@ mod pages {
     switch::SwitchChange,
     sources::NewSource,
     sources::SourceLimitsChange,
-    brokers::NewBroker,
+    brokers::NewBroker, brokers::LiveTrading,
     tokens::NewTokenRequest,
     tokens::TokenCreated<'static>,
     me::Me<'static>,

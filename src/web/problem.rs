@@ -199,6 +199,7 @@ impl From<Obstacle> for Problem {
             Obstacle::TooMany(_) => (StatusCode::CONFLICT, "TOO_MANY"),
             Obstacle::Connected => (StatusCode::CONFLICT, "ALREADY_CONNECTED"),
             Obstacle::InUse { .. } => (StatusCode::CONFLICT, "ACCOUNT_IN_USE"),
+            Obstacle::NotLive => (StatusCode::CONFLICT, "PAPER_ACCOUNT"),
             Obstacle::Last => (StatusCode::CONFLICT, "LAST_ACCOUNT"),
         };
         Self::new(status, code, obstacle.to_string())

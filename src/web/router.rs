@@ -97,6 +97,7 @@ routes! {
     Get    "/api/v1/brokers"                   Read     brokers::list()                 => 200 BrokerPage,     "Lists your broker accounts.";
     Post   "/api/v1/brokers"                   Manage   brokers::connect(NewBroker)     => 201 Broker,         "Connects a broker account, once its keys are found to work; they are sealed and never shown.";
     Delete "/api/v1/brokers/{id}"              Manage   brokers::remove()               => 204,                "Removes a broker account at which nothing is open, and its keys.";
+    Put    "/api/v1/brokers/{id}/live"         Manage   brokers::go_live(LiveTrading)   => 200 Broker,         "Switches trading with real money on or off at a broker account; to switch it on, confirm it in words.";
     Post   "/api/v1/brokers/{id}/default"      Manage   brokers::choose()               => 200 Broker,         "Has signals go to this broker account from now on.";
     Get    "/api/v1/tokens"                    Manage   tokens::list()                  => 200 TokenPage,      "Lists your API tokens, without their secrets.";
     Post   "/api/v1/tokens"                    Manage   tokens::create(NewTokenRequest) => 201 TokenCreated,   "Makes an API token; its secret is shown once.";

@@ -109,6 +109,49 @@ async fn an_account_is_connected_chosen_traded_at_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn real_money_is_traded_once_that_is_confirmed_in_words_and_not_after_it_is_switched_off() {
+    let program = start(&Desk::default()).await;
+    let api = program.owner();
+    let paper = accounts(&api).await[0].clone();
+    let mut live = keys(KEY);
+    live["mode"] = json!("live");
+    let made = api.post(BROKERS, &live).await.expect(201);
+    assert_eq!((&made["mode"], &made["live_trading"]), (&json!("live"), &json!(false)));
+    connected(&api, &made).await;
+    api.post(&format!("{}/default", path(&made)), &json!({})).await.expect(200);
+    let says = async |id: &str, action: &str, status: &str| {
+        let signal = api.signal(&order(id, "AAPL", action, "2")).await.str("signal_id").to_owned();
+        api.settled(&signal, status).await
+    };
+    let denied = says("off", "buy", "rejected").await;
+    assert_eq!(denied["code"], "LIVE_TRADING_OFF");
+    assert!(denied["reason"].as_str().unwrap().contains("Nothing was sent."), "{denied}");
+
+    let switch = |account: &Value, body: Value| {
+        let request = api.request(reqwest::Method::PUT, &format!("{}/live", path(account))).json(&body);
+        async { crate::support::api::send(request).await.unwrap() }
+    };
+    for wrong in [json!({"on": true}), json!({"on": true, "confirm": "yes"})] {
+        let answer = switch(&made, wrong).await;
+        answer.assert_problem(422, "INVALID_VALUE");
+        assert_eq!(answer.pointer(), Some("/confirm"));
+        assert!(answer.str("detail").contains("nothing was changed"), "{}", answer.text);
+    }
+    let words = json!({"on": true, "confirm": "trade real money"});
+    switch(&paper, words.clone()).await.assert_problem(409, "PAPER_ACCOUNT");
+    assert_eq!(switch(&made, words.clone()).await.expect(200)["live_trading"], true);
+    switch(&made, words).await.expect(200);
+    assert_eq!(says("on", "buy", "filled").await["mode"], "live");
+
+    assert_eq!(switch(&made, json!({"on": false})).await.expect(200)["live_trading"], false);
+    assert_eq!(says("off again", "buy", "rejected").await["code"], "LIVE_TRADING_OFF");
+    says("out", "close", "filled").await;
+    let (data, _dir) = program.stop().await;
+    let counts = ["LIVE_TRADING_ON", "LIVE_TRADING_OFF"].map(|action| log::count(&data, action));
+    assert_eq!(counts, [1, 1], "each change is in the trail, once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_position_at_an_account_just_connected_is_protected() {
     let desk = Desk::default();
     let program = TestApp::start_on(tempfile::tempdir().unwrap(), |config, options| {
@@ -169,7 +212,8 @@ async fn what_does_not_work_is_refused_in_clear_words_and_leaves_nothing_behind(
     let asked = desk.asked();
     let mut live = keys(KEY);
     live["mode"] = json!("live");
-    let answer = api.post(BROKERS, &live).await;
+    let free = api.new_user("Bob").await;
+    let answer = free.post(BROKERS, &live).await;
     answer.assert_problem(403, "PLAN_LIMIT");
     assert!(answer.str("detail").contains("the Free plan is for paper trading only"), "{}", answer.text);
     let unknown = api.post(BROKERS, &json!({ "broker": "nobody", "mode": "paper" })).await;
@@ -184,7 +228,7 @@ async fn what_does_not_work_is_refused_in_clear_words_and_leaves_nothing_behind(
     let made = api.post(BROKERS, &keys(KEY)).await.expect(201);
     api.post(BROKERS, &keys(KEY)).await.assert_problem(409, "ALREADY_CONNECTED");
     let (data, _dir) = program.stop().await;
-    assert_eq!(log::count(&data, "BROKER_CONNECTED"), 2);
+    assert_eq!(log::count(&data, "BROKER_CONNECTED"), 3, "two people's paper accounts, and this one");
     let kept: Vec<_> = vault(&data).list().unwrap().into_iter().map(|(_, id)| id.to_string()).collect();
     assert_eq!(kept, [made["id"].as_str().unwrap()]);
 }

@@ -313,7 +313,11 @@ async fn chaos_loses_nothing_doubles_nothing_and_leaves_nothing_unprotected() {
     if size.signals < 5_000 {
         return;
     }
-    docs::write("chaos run", &format!("| what | how many |\n|---|---|\n{summary}{}", verdict.text()));
+    docs::write(
+        "docs/RELIABILITY.md",
+        "chaos run",
+        &format!("| what | how many |\n|---|---|\n{summary}{}", verdict.text()),
+    );
 }
 
 /// Says what there was.

@@ -283,7 +283,7 @@ async fn no_crash_and_no_answer_loses_doubles_or_exposes_anything() {
     }
     let table = table(&found);
     println!("{table}");
-    docs::write("crash matrix", &table);
+    docs::write("docs/RELIABILITY.md", "crash matrix", &table);
     let wrong = |one: &Found| one.lost + one.doubled + one.unprotected > 0;
     assert!(!found.iter().flatten().any(wrong), "{table}");
     // A point that no case reaches would show nothing.

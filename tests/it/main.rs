@@ -22,6 +22,7 @@ mod crash_matrix;
 mod dedupe;
 mod disk_full;
 mod first_run;
+mod key_rotation;
 mod kill_switch;
 mod metrics;
 mod orders;

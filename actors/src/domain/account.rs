@@ -48,6 +48,11 @@ pub enum Obstacle {
         /// Positions that are not flat.
         positions: usize,
     },
+    /// Its money is made up.
+    #[error(
+        "this broker account trades made-up money; nothing was changed; connect the live account to trade with real money"
+    )]
+    NotLive,
     /// It is the only one.
     #[error("this is the only broker account; nothing was removed; connect another one first")]
     Last,
@@ -99,6 +104,19 @@ pub fn may_disconnect(user: &UserState, id: ConnectionId) -> Result<(), Obstacle
 /// [`Obstacle::Unknown`] when it is not theirs.
 pub fn may_choose(user: &UserState, id: ConnectionId) -> Result<(), Obstacle> {
     if user.connections.iter().any(|known| known.id == id) { Ok(()) } else { Err(Obstacle::Unknown) }
+}
+
+/// Says whether a person may switch trading with real money on or off at an account.
+///
+/// # Errors
+/// See [`Obstacle`].
+pub fn may_go_live(user: &UserState, id: ConnectionId) -> Result<(), Obstacle> {
+    let known = user.connections.iter().find(|known| known.id == id).ok_or(Obstacle::Unknown)?;
+    match (known.mode, user.plan) {
+        (Mode::Paper, _) => Err(Obstacle::NotLive),
+        (Mode::Live, Plan::Free) => Err(Obstacle::PaperOnly),
+        (Mode::Live, Plan::Basic | Plan::Pro | Plan::Premium) => Ok(()),
+    }
 }
 
 /// Returns how many accounts at brokers a plan allows; `None`: any number.
@@ -195,6 +213,22 @@ mod tests {
         };
         user.working.insert(ClientOrderId::new(Uuid::from_u128(1)), working);
         assert_eq!(may_disconnect(&user, id(2)), Err(Obstacle::InUse { orders: 1, positions: 0 }));
+    }
+
+    #[test]
+    fn real_money_is_switched_on_where_it_is_and_by_whom_the_plan_allows() {
+        let mut user = person(Plan::Pro);
+        user.connections.push(account(2, "alpaca", Mode::Live));
+        assert_eq!(may_go_live(&user, id(2)), Ok(()));
+        assert_eq!(may_go_live(&user, id(1)), Err(Obstacle::NotLive));
+        assert_eq!(may_go_live(&user, id(9)), Err(Obstacle::Unknown));
+        let set = |is_on| Event::LiveTradingSet { connection: id(2), is_on };
+        user.apply(&set(true), DateTime::UNIX_EPOCH);
+        assert_eq!(user.connections.iter().map(|known| known.is_live_on).collect::<Vec<_>>(), [false, true]);
+        user.apply(&set(false), DateTime::UNIX_EPOCH);
+        assert!(user.connections.iter().all(|known| !known.is_live_on));
+        user.plan = Plan::Free;
+        assert_eq!(may_go_live(&user, id(2)), Err(Obstacle::PaperOnly));
     }
 
     fn seen(user: &mut UserState, number: u128, equity: i64) {

@@ -33,6 +33,11 @@ pub enum Event {
     },
     /// The engine went down in good order.
     EngineStopped,
+    /// The master key has a new version; credentials are sealed under it from now on.
+    MasterKeyRotated {
+        /// Its number.
+        version: u32,
+    },
 
     /// A person was added.
     UserCreated {
@@ -64,6 +69,13 @@ pub enum Event {
     DefaultConnectionSet {
         /// The account.
         connection: ConnectionId,
+    },
+    /// Trading with real money was switched on or off at an account.
+    LiveTradingSet {
+        /// The account.
+        connection: ConnectionId,
+        /// Whether it is on.
+        is_on: bool,
     },
     /// Risk limits were changed.
     LimitsChanged {

@@ -277,6 +277,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         })],
         Event::EngineStarted { .. }
         | Event::EngineStopped
+        | Event::MasterKeyRotated { .. }
         | Event::UserCreated { .. }
         | Event::ConnectionAdded { .. }
         | Event::LimitsChanged { .. }
@@ -288,6 +289,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         | Event::LoginFailed { .. }
         | Event::ConnectionRemoved { .. }
         | Event::DefaultConnectionSet { .. }
+        | Event::LiveTradingSet { .. }
         | Event::SourceLimitsChanged { .. }
         | Event::ProtectionChanged { .. }
         | Event::TokenCreated { .. }

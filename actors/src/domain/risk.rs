@@ -6,6 +6,7 @@ pub mod day;
 mod fat_finger;
 mod freshness;
 mod halted;
+mod live;
 mod market_open;
 mod plan;
 mod position_size;
@@ -292,6 +293,8 @@ denial_codes! {
     Suspended = "USER_SUSPENDED",
     /// The plan does not allow it.
     Plan = "PLAN_LIMIT",
+    /// Trading with real money is not switched on for the account.
+    LiveOff = "LIVE_TRADING_OFF",
     /// The symbol is not traded at this account.
     InvalidSymbol = "INVALID_SYMBOL",
     /// No price is known.
@@ -405,6 +408,7 @@ pub const RULES: &[Rule] = &[
     freshness::rule,
     halted::rule,
     plan::rule,
+    live::rule,
     market_open::rule,
     tradable::rule,
     fat_finger::rule,

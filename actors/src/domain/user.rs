@@ -45,6 +45,17 @@ pub enum Plan {
     Premium,
 }
 
+impl Plan {
+    /// Returns what a new person has: whoever runs the engine pays nobody for it, so that nothing is kept from them.
+    #[must_use]
+    pub const fn at_first(role: Role) -> Self {
+        match role {
+            Role::Operator => Self::Premium,
+            Role::User => Self::Free,
+        }
+    }
+}
+
 /// A broker account of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
@@ -63,6 +74,9 @@ pub struct Connection {
     /// Tells the broker's accounts apart without naming one; empty: not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub account: String,
+    /// Whether its owner switched trading with real money on; nothing at an account of made-up money.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_live_on: bool,
 }
 
 impl Connection {
@@ -70,7 +84,7 @@ impl Connection {
     #[must_use]
     pub fn new(id: ConnectionId, broker: impl Into<String>, mode: Mode) -> Self {
         let (name, hint, account) = Default::default();
-        Self { id, broker: broker.into(), mode, name, hint, account }
+        Self { id, broker: broker.into(), mode, name, hint, account, is_live_on: false }
     }
 }
 
@@ -200,7 +214,7 @@ impl UserState {
             id,
             name,
             role,
-            plan: Plan::Free,
+            plan: Plan::at_first(role),
             created_at: at,
             trading: Trading::Active,
             suspended: None,
@@ -344,6 +358,11 @@ impl UserState {
                 self.connections.sort_by_key(|known| known.id != *connection);
                 self.change_opening(former, at);
             }
+            Event::LiveTradingSet { connection, is_on } => {
+                for known in self.connections.iter_mut().filter(|known| known.id == *connection) {
+                    known.is_live_on = *is_on;
+                }
+            }
             Event::SourceLimitsChanged { source, limits } => {
                 self.source_limits.retain(|(known, _)| known != source);
                 self.source_limits.extend(limits.clone().map(|limits| (*source, limits)));
@@ -393,6 +412,7 @@ impl UserState {
             Event::BalanceSeen { connection, balance } => self.told(*connection, balance, at),
             Event::EngineStarted { .. }
             | Event::EngineStopped
+            | Event::MasterKeyRotated { .. }
             | Event::UserCreated { .. }
             | Event::SourceCreated { .. }
             | Event::SourceRotated { .. }

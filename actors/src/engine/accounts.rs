@@ -29,6 +29,20 @@ impl Engine {
         self.command(user, Command::Disconnect { connection, caller }).await
     }
 
+    /// Switches trading with real money on or off at a broker account.
+    ///
+    /// # Errors
+    /// See [`Refused`]; then nothing changed.
+    pub async fn go_live(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        is_on: bool,
+        caller: Caller,
+    ) -> Result<(), Refused> {
+        self.command(user, Command::GoLive { connection, is_on, caller }).await
+    }
+
     /// Makes a broker account the one that signals go to.
     ///
     /// # Errors

@@ -236,12 +236,14 @@ impl Projection {
             | Event::PaperMoved { connection, .. } => self.fold_paper(*connection, committed)?,
             Event::EngineStarted { .. }
             | Event::EngineStopped
+            | Event::MasterKeyRotated { .. }
             | Event::UserCreated { .. }
             | Event::UserSuspended { .. }
             | Event::UserResumed
             | Event::ConnectionAdded { .. }
             | Event::ConnectionRemoved { .. }
             | Event::DefaultConnectionSet { .. }
+            | Event::LiveTradingSet { .. }
             | Event::SourceLimitsChanged { .. }
             | Event::ProtectionChanged { .. }
             | Event::DriftFound { .. }

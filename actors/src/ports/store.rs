@@ -145,6 +145,12 @@ pub trait Vault: Send + Sync + std::fmt::Debug {
     /// When the medium fails; then the outcome is unknown.
     fn put(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError>;
 
+    /// Writes `to` in the place of `from`, if that is still there; returns whether it was. Durable on return.
+    ///
+    /// # Errors
+    /// When the medium fails; then the outcome is unknown.
+    fn replace(&self, key: &[u8], from: &[u8], to: &[u8]) -> Result<bool, StoreError>;
+
     /// Removes a value and returns it: of any number of callers, one gets it. Durable on return.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use ractor::ActorProcessingErr;
 
 use super::{State, refused};
 use crate::arrival::Refused;
-use crate::domain::account::{Obstacle, may_choose, may_connect, may_disconnect};
+use crate::domain::account::{Obstacle, may_choose, may_connect, may_disconnect, may_go_live};
 use crate::domain::event::{Caller, Event, Fact};
 use crate::domain::ids::ConnectionId;
 use crate::domain::user::{Connection, UserState};
@@ -37,6 +37,17 @@ impl State {
     pub(super) async fn disconnect(&mut self, account: ConnectionId, caller: &Caller) -> Outcome {
         let event = Event::ConnectionRemoved { connection: account };
         self.change(event, |user| may_disconnect(user, account), caller).await
+    }
+
+    /// Switches trading with real money on or off at an account.
+    pub(super) async fn go_live(&mut self, account: ConnectionId, is_on: bool, caller: &Caller) -> Outcome {
+        let known =
+            self.phase.user().and_then(|user| user.connections.iter().find(|known| known.id == account));
+        if known.is_some_and(|known| known.is_live_on == is_on) {
+            return Ok(Ok(()));
+        }
+        let event = Event::LiveTradingSet { connection: account, is_on };
+        self.change(event, |user| may_go_live(user, account), caller).await
     }
 
     /// Has signals go to another account from now on.

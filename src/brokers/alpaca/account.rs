@@ -94,7 +94,7 @@ impl AlpacaAccount {
         }
         let found = self.shared.secrets.of(self.user, self.connection, NAME).map_err(|error| {
             tracing::warn!(connection.id = %self.connection, %error, "an Alpaca account's credentials cannot be read");
-            BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after: RETRY }
+            error.told("Alpaca", RETRY)
         })?;
         let Some(BrokerSecret { auth, mode, .. }) = found else {
             way.session = None;

@@ -1,17 +1,13 @@
 //! Signatures: over the query as it is sent, with a secret (HMAC-SHA256) or an Ed25519 key.
 
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::Signer;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::WINDOW_MS;
 use crate::brokers::credentials::Auth;
 use crate::brokers::venue::call::{Call, Moment, Signed, encoded};
-use crate::brokers::venue::mac;
-
-/// What a private Ed25519 key begins with in DER (RFC 8410).
-const ED25519: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+use crate::brokers::venue::{mac, pem};
 
 /// Puts a request into its final form; `None`: it cannot be made with such credentials.
 pub(super) fn request(auth: Option<&Auth>, call: &Call, moment: &Moment) -> Option<Signed> {
@@ -44,10 +40,8 @@ pub(super) fn subscription(auth: Option<&Auth>, moment: &Moment) -> Option<Value
 /// Signs a text.
 pub(super) fn signature(secret: &str, text: &str) -> Option<String> {
     if secret.starts_with("-----BEGIN ") {
-        let body: String = secret.lines().filter(|line| !line.starts_with("-----")).collect();
-        let der = mac::unbase64(&body)?;
-        let seed: [u8; 32] = der.strip_prefix(ED25519.as_slice())?.try_into().ok()?;
-        return Some(mac::base64(&SigningKey::from_bytes(&seed).sign(text.as_bytes()).to_bytes()));
+        let key = pem::ed25519(&*pem::der(secret)?)?;
+        return Some(mac::base64(&key.sign(text.as_bytes()).to_bytes()));
     }
     Some(mac::hex(&mac::sha256(secret.as_bytes(), &[text.as_bytes()])))
 }

@@ -89,7 +89,7 @@ impl Account {
         let broker = self.name();
         let found = self.shared.secrets.of(self.user, self.connection, broker).map_err(|error| {
             tracing::warn!(connection.id = %self.connection, broker, %error, "an account's credentials cannot be read");
-            BrokerError::NotReceived { code: RefusalCode::BrokerUnavailable, retry_after: RETRY }
+            error.told(self.facts().about.title, RETRY)
         })?;
         let Some(BrokerSecret { auth, mode, .. }) = found else {
             known.way = None;

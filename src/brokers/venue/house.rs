@@ -113,7 +113,8 @@ impl VenueHouse {
     ) -> Result<Arc<dyn House>, SetUpError> {
         let clock = Arc::clone(&ground.clock);
         let shared = way::Shared::new(venue.facts(), clock.as_ref());
-        let means = Means { venue, client: Client::new(timeout)?, clock, shared };
+        let client = Client::new(timeout)?;
+        let means = Means { venue, client, clock, shared, board: Arc::default() };
         let market = VenueMarket::new(means.clone(), addresses.live.clone());
         let secrets = Arc::clone(&ground.secrets);
         let shared = Arc::new(Shared { means, secrets, market, addresses, ways: Mutex::default() });

@@ -54,7 +54,7 @@ impl VenueMarket {
     pub(super) fn new(means: Means, hosts: Hosts) -> Arc<Self> {
         let facts = means.venue.facts();
         Arc::new(Self {
-            board: Arc::default(),
+            board: Arc::clone(&means.board),
             clock: Arc::clone(&means.clock),
             facts,
             anybodys: facts.is_open.then(|| Arc::new(Way::new(means, hosts, None))),
@@ -152,7 +152,11 @@ impl VenueMarket {
         let known =
             |symbol: &Symbol| self.board.quote(*symbol).filter(fresh).map(|quote| (*symbol, quote.price));
         let mut prices: BTreeMap<_, _> = symbols.iter().filter_map(known).collect();
-        let unknown: Vec<_> = symbols.iter().filter(|symbol| !prices.contains_key(symbol)).copied().collect();
+        // What is not traded here has no price: asked for, it would spoil the answer for all others.
+        let is_traded =
+            |symbol: &Symbol| self.board.listed() == 0 || self.board.instrument(*symbol).is_some();
+        let is_unknown = |symbol: &&Symbol| !prices.contains_key(symbol) && is_traded(symbol);
+        let unknown: Vec<_> = symbols.iter().filter(is_unknown).copied().collect();
         for chunk in unknown.chunks(CHUNK) {
             for quote in Box::pin(self.ask(way, chunk)).await? {
                 prices.insert(quote.symbol, quote.price);

@@ -18,6 +18,7 @@ use super::call::{Call, Moment};
 use super::turn::Door;
 use super::verdict::Verdict;
 use super::{Facts, Scope, Venue};
+use crate::brokers::board::Board;
 use crate::brokers::bucket::Bucket;
 use crate::brokers::credentials::Auth;
 use crate::brokers::http::{Client, Lost, Reply, Request};
@@ -62,6 +63,8 @@ pub struct Means {
     pub clock: Arc<dyn Clock>,
     /// What comes from this machine.
     pub shared: Shared,
+    /// What is known of instruments and prices.
+    pub board: Arc<Board>,
 }
 
 /// One account's way to a venue, or, without credentials, anybody's.
@@ -128,6 +131,12 @@ impl Way {
     #[must_use]
     pub const fn client(&self) -> &Client {
         &self.means.client
+    }
+
+    /// Returns what is known of instruments and prices, for venues whose orders need them.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.means.board
     }
 
     /// Returns our time.

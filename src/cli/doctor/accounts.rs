@@ -8,8 +8,9 @@ use anyhow::Context;
 use trade_actors::domain::account::PAPER;
 use trade_actors::domain::event::Event;
 use trade_actors::domain::ids::{ConnectionId, UserId};
+use trade_actors::ports::clock::{Clock, SystemClock};
 
-use super::{Finding, Verdict};
+use super::{Finding, Verdict, master_key};
 use crate::keys::MasterKey;
 use crate::store::segments::SegmentReader;
 use crate::store::vault::SledVault;
@@ -63,8 +64,10 @@ fn judged(accounts: &Accounts, credentials: &Credentials) -> Vec<Finding> {
         );
         Some(Finding::new(WHAT, Verdict::Bad, text))
     });
-    let mut findings: Vec<_> = lacking.collect();
-    if findings.is_empty() {
+    let lost =
+        credentials.plan(0, SystemClock::new().now()).ok().and_then(|plan| master_key::lost(&plan.lost));
+    let mut findings: Vec<_> = lost.into_iter().chain(lacking).collect();
+    if findings.iter().all(|found| found.verdict == Verdict::Good) {
         let text = format!("those of all {} account(s) are there and open", accounts.len());
         findings.push(Finding::new(WHAT, Verdict::Good, text));
     }
@@ -98,7 +101,6 @@ mod tests {
     use trade_actors::domain::event::Fact;
     use trade_actors::domain::order::Mode;
     use trade_actors::domain::user::Connection;
-    use trade_actors::ports::clock::{Clock, SystemClock};
     use uuid::Uuid;
 
     use super::*;

@@ -61,6 +61,20 @@ pub(crate) struct NewBroker {
     account: Option<SecretString>,
 }
 
+/// What a person writes who wants to trade with real money.
+const CONFIRMATION: &str = "trade real money";
+
+/// Whether real money is to be traded.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LiveTrading {
+    /// Whether it is to be on.
+    on: bool,
+    /// To switch it on: `trade real money`.
+    #[schema(example = "trade real money")]
+    confirm: Option<String>,
+}
+
 /// What is to be connected, read and found possible.
 #[derive(Debug)]
 struct Wanted {
@@ -114,6 +128,21 @@ pub(crate) async fn remove(call: Call) -> Result<Answer, Problem> {
     call.engine()?.disconnect(account.id, id, call.head.caller()).await?;
     forget(&call, account.id, id).await;
     Ok(nothing())
+}
+
+/// Switches trading with real money on or off.
+pub(crate) async fn go_live(call: Call) -> Result<Answer, Problem> {
+    let wish: LiveTrading = call.json()?;
+    if wish.on && wish.confirm.as_deref() != Some(CONFIRMATION) {
+        let detail = format!(
+            "to trade with real money, confirm must be \"{CONFIRMATION}\"; nothing was changed; orders at this account will \
+             cost real money from then on"
+        );
+        return Err(Problem::invalid("/confirm", detail));
+    }
+    let (user, id) = (call.account().await?.id, call.id()?);
+    call.engine()?.go_live(user, id, wish.on, call.head.caller()).await?;
+    shown(&call, id, StatusCode::OK).await
 }
 
 /// Has signals go to another broker account.

@@ -31,6 +31,8 @@ pub(crate) struct Parts {
     index_lag: u64,
     /// Whether everybody's trading is stopped.
     halted: bool,
+    /// Whether the master key's newest version is older than a year; `trade-executor keys rotate` makes another.
+    master_key_old: bool,
 }
 
 /// Tells that the process lives.
@@ -71,6 +73,7 @@ fn health(call: &Call) -> Health {
             log_seq,
             index_lag: log_seq.saturating_sub(progress.applied()),
             halted: engine.global_halt().is_some(),
+            master_key_old: call.edge.web.keys.is_old(engine.clock().now()),
         }
     });
     Health {

@@ -83,6 +83,8 @@ pub(crate) struct Broker<'a> {
     /// `paper` or `live`.
     #[schema(example = "paper")]
     pub(crate) mode: &'static str,
+    /// Whether trading with real money is switched on; false at an account of made-up money.
+    pub(crate) live_trading: bool,
     /// Whether signals go to it.
     pub(crate) default: bool,
     /// The last characters of its key's name; null when it has none.
@@ -263,6 +265,7 @@ impl<'a> Broker<'a> {
             name: shown_name(connection),
             broker: &connection.broker,
             mode: connection.mode.as_str(),
+            live_trading: connection.is_live_on,
             default: user.default_connection().is_some_and(|known| known.id == connection.id),
             key_hint: Some(connection.hint.as_str()).filter(|hint| !hint.is_empty()),
             connected: status == "connected",

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-/// Puts a table between the marks of that name in `docs/RELIABILITY.md`, when the run was started with `TE_WRITE_DOCS`.
-pub(crate) fn write(mark: &str, table: &str) {
+/// Puts a table between the marks of that name in a page, when the run was started with `TE_WRITE_DOCS`.
+pub(crate) fn write(page: &str, mark: &str, table: &str) {
     if !std::env::vars().any(|(name, _)| name == "TE_WRITE_DOCS") {
         return;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/RELIABILITY.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let page = std::fs::read_to_string(&path).unwrap();
     let begins = format!("<!-- {mark} -->\n");
     let (before, rest) = page.split_once(&begins).unwrap();

@@ -8,7 +8,7 @@
 //! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`line`] what
 //! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, [`settings`]
 //! where it has some, [`signed`] requests where it wants them, and a line in the [`table`]: [`alpaca`],
-//! [`binance`], [`schwab`].
+//! [`binance`], [`coinbase`], [`gemini`], [`schwab`].
 
 pub mod account;
 pub mod admin;
@@ -16,9 +16,11 @@ pub mod alpaca;
 pub mod binance;
 pub mod book;
 pub mod clock;
+pub mod coinbase;
 pub mod faults;
 pub mod feed;
 pub mod flaky;
+pub mod gemini;
 pub mod http;
 pub mod instrument;
 pub mod journal;

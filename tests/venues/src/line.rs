@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::http::Request;
 use crate::journal::Note;
 use crate::server::{Ended, Socket};
-use crate::streams::{Channel, Inbox, Push};
+use crate::streams::{Channel, Delivery, Inbox, Push};
 use crate::world::World;
 
 /// How messages are written.
@@ -116,6 +116,7 @@ impl Serialize for Bytes<'_> {
 struct Pings {
     every: Duration,
     within: Duration,
+    /// When to ping next, or when to give up.
     next: Instant,
     sent: u64,
     /// Since when a ping waits for its pong.
@@ -145,6 +146,8 @@ pub struct Line {
     name: String,
     account: Option<String>,
     pings: Option<Pings>,
+    /// What is to be told next, and not before its time.
+    coming: Option<Delivery>,
 }
 
 impl Line {
@@ -157,8 +160,16 @@ impl Line {
         channels: &[Channel],
     ) -> Self {
         let inbox = world.act(|state, _| state.hub.join(None, channels));
-        let line =
-            Self { world, socket, codec, inbox, name: request.path.clone(), account: None, pings: None };
+        let line = Self {
+            world,
+            socket,
+            codec,
+            inbox,
+            name: request.path.clone(),
+            account: None,
+            pings: None,
+            coming: None,
+        };
         line.note("opened");
         line
     }
@@ -195,16 +206,12 @@ impl Line {
         }
     }
 
-    /// Waits for what is heard next.
+    /// Waits for what is heard next. Given up and waited for again, nothing is lost.
     pub async fn hear(&mut self) -> Heard {
         loop {
             let next_ping = self.pings.map(|pings| pings.next);
-            let is_time = async {
-                match next_ping {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = self.coming.as_ref().map(|delivery| delivery.due);
+            let (is_time, is_due) = (at(next_ping), at(due));
             tokio::select! {
                 biased;
                 () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
@@ -221,42 +228,39 @@ impl Line {
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return Heard::Over(Ended::Closed),
                 },
-                delivery = self.inbox.messages.recv() => {
-                    let Some(delivery) = delivery else { return Heard::Over(Ended::Closed) };
-                    tokio::select! {
-                        biased;
-                        () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
-                        () = sleep_until(delivery.due) => return Heard::Push(delivery.push),
+                () = is_due => {
+                    if let Some(delivery) = self.coming.take() {
+                        return Heard::Push(delivery.push);
                     }
                 }
+                delivery = self.inbox.messages.recv(), if due.is_none() => match delivery {
+                    Some(delivery) => self.coming = Some(delivery),
+                    None => return Heard::Over(Ended::Closed),
+                },
             }
         }
     }
 
-    /// Sends the next ping, unless the last one has waited too long.
+    /// Sends the next ping, unless the last one is still waiting: then it has waited too long.
     async fn still_there(&mut self) -> bool {
         let Some(pings) = &mut self.pings else { return true };
-        let now = Instant::now();
-        if pings.waits.is_some_and(|since| now - since >= pings.within) {
+        if pings.waits.is_some() {
             return false;
         }
-        pings.next = now + pings.every;
-        if pings.waits.is_none() {
-            pings.sent += 1;
-            pings.waits = Some(now);
-            // A client that does not answer is not waited for longer than it may take.
-            pings.next = now + pings.every.min(pings.within);
-            let payload = pings.sent.to_string().into_bytes();
-            return self.socket.send(Message::Ping(payload.into())).await.is_ok();
-        }
-        true
+        let now = Instant::now();
+        pings.sent += 1;
+        pings.waits = Some(now);
+        pings.next = now + pings.within;
+        let payload = pings.sent.to_string().into_bytes();
+        self.socket.send(Message::Ping(payload.into())).await.is_ok()
     }
 
     fn answered(&mut self, payload: &[u8]) {
-        if let Some(pings) = self.pings.as_mut().filter(|pings| payload == pings.sent.to_string().as_bytes())
+        let Some(pings) = &mut self.pings else { return };
+        if payload == pings.sent.to_string().as_bytes()
+            && let Some(sent_at) = pings.waits.take()
         {
-            pings.waits = None;
-            pings.next = pings.next.max(Instant::now() + pings.every);
+            pings.next = sent_at + pings.every;
         }
     }
 
@@ -274,6 +278,12 @@ impl Line {
         ended
     }
 
+    /// Returns whose it was said to be first, if anybody's.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.account.as_deref()
+    }
+
     /// Returns the venue.
     #[must_use]
     pub fn world(&self) -> &Arc<World> {
@@ -283,6 +293,14 @@ impl Line {
     fn note(&self, event: &str) {
         let note = Note::Stream { stream: self.name.clone(), event: event.to_owned() };
         self.world.act(|state, now| state.journal.note(now, self.account.as_deref(), note));
+    }
+}
+
+/// Waits for a time; for ever if there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

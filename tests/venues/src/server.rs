@@ -91,6 +91,12 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// Returns whether there is a stream at a path.
     fn has_stream(&self, path: &str) -> bool;
 
+    /// Returns the answer to whoever may not open a stream; `None`: it is opened.
+    fn refused_stream(&self, state: &State, now: DateTime<Utc>, request: &Request) -> Option<Answer> {
+        let (_, _, _) = (state, now, request);
+        None
+    }
+
     /// Talks to a client over a stream until it ends.
     fn talk(
         self: Arc<Self>,
@@ -317,6 +323,10 @@ impl Shared {
     fn open(&self, request: &Request, upgrade: OnUpgrade, link: &Link) -> Answer {
         if self.world.look(|state| state.hub.refuses(state.clock.now())) {
             return self.venue.trouble(&Trouble::Status(503));
+        }
+        let refused = |state: &mut State, now| self.venue.refused_stream(state, now, request);
+        if let Some(refused) = self.world.act(refused) {
+            return refused;
         }
         let Some(key) = request.header("sec-websocket-key") else { return Answer::empty(400) };
         let accept = derive_accept_key(key.as_bytes());

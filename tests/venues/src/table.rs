@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::alpaca::Alpaca;
 use crate::binance;
+use crate::coinbase;
+use crate::gemini;
 use crate::schwab::Schwab;
 use crate::server::{Server, Venue};
 use crate::world::{Options, World};
@@ -25,9 +27,15 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 3] = [
+pub const VENUES: [Entry; 5] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
+    Entry {
+        name: "coinbase",
+        options: coinbase::options,
+        start: |options| started(coinbase::start(options)),
+    },
+    Entry { name: "gemini", options: gemini::options, start: |options| started(gemini::start(options)) },
     Entry { name: "schwab", options: Schwab::options, start: |options| started(Schwab::start(options)) },
 ];
 

@@ -9,12 +9,15 @@ impl Event {
         match self {
             Self::EngineStarted { .. } => "ENGINE_STARTED",
             Self::EngineStopped => "ENGINE_STOPPED",
+            Self::MasterKeyRotated { .. } => "MASTER_KEY_ROTATED",
             Self::UserCreated { .. } => "USER_CREATED",
             Self::UserSuspended { .. } => "USER_SUSPENDED",
             Self::UserResumed => "USER_RESUMED",
             Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
             Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
+            Self::LiveTradingSet { is_on: true, .. } => "LIVE_TRADING_ON",
+            Self::LiveTradingSet { is_on: false, .. } => "LIVE_TRADING_OFF",
             Self::LimitsChanged { .. } => "LIMITS_CHANGED",
             Self::SourceLimitsChanged { .. } => "SOURCE_LIMITS_CHANGED",
             Self::SourceCreated { .. } => "SOURCE_CREATED",
@@ -74,11 +77,12 @@ impl Event {
     pub fn resource(&self) -> (&'static str, Option<String>) {
         match self {
             Self::EngineStarted { .. } | Self::EngineStopped => ("Engine", None),
+            Self::MasterKeyRotated { version } => ("MasterKey", Some(version.to_string())),
             Self::UserCreated { .. } | Self::UserSuspended { .. } | Self::UserResumed => ("User", None),
             Self::ConnectionAdded { connection } => ("BrokerConnection", Some(connection.id.to_string())),
-            Self::ConnectionRemoved { connection } | Self::DefaultConnectionSet { connection } => {
-                ("BrokerConnection", Some(connection.to_string()))
-            }
+            Self::ConnectionRemoved { connection }
+            | Self::DefaultConnectionSet { connection }
+            | Self::LiveTradingSet { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
             Self::LimitsChanged { .. } => ("Limits", None),
             Self::SourceLimitsChanged { source, .. } => ("Limits", Some(source.to_string())),
             Self::SourceCreated { source, .. }
@@ -139,11 +143,13 @@ impl Event {
             },
             Self::EngineStarted { .. }
             | Self::EngineStopped
+            | Self::MasterKeyRotated { .. }
             | Self::UserCreated { .. }
             | Self::UserResumed
             | Self::ConnectionAdded { .. }
             | Self::ConnectionRemoved { .. }
             | Self::DefaultConnectionSet { .. }
+            | Self::LiveTradingSet { .. }
             | Self::LimitsChanged { .. }
             | Self::SourceLimitsChanged { .. }
             | Self::SourceCreated { .. }

@@ -333,7 +333,15 @@ fn a_suspended_user_sends_nothing() {
 fn the_free_plan_trades_paper_money_only() {
     let live = fine().with(|case| case.connection.mode = Mode::Live);
     assert_eq!(live.denied(), DenialCode::Plan);
-    assert!(live.with(|case| case.plan = Plan::Basic).review().is_ok());
+    assert_eq!(live.with(|case| case.plan = Plan::Basic).denied(), DenialCode::LiveOff);
+}
+
+#[test]
+fn real_money_is_traded_only_where_that_is_switched_on_and_what_is_held_can_be_left() {
+    let off = fine().with(|case| (case.plan, case.connection.mode) = (Plan::Basic, Mode::Live));
+    assert_eq!(off.denied(), DenialCode::LiveOff);
+    assert!(off.clone().with(|case| case.connection.is_live_on = true).review().is_ok());
+    assert!(off.holding("10").closing().review().is_ok());
 }
 
 #[test]
@@ -431,11 +439,12 @@ fn the_rules_speak_in_their_order() {
     case.tradable = false;
     case.recent_orders = u32::MAX;
     type Mend = fn(&mut Case);
-    let steps: [(DenialCode, Mend); 8] = [
+    let steps: [(DenialCode, Mend); 9] = [
         (DenialCode::Stale, |case| case.age_ms = 0),
         (DenialCode::Suspended, |case| case.suspended = None),
         (DenialCode::Halted, |case| case.trading = Trading::Active),
         (DenialCode::Plan, |case| case.plan = Plan::Premium),
+        (DenialCode::LiveOff, |case| case.connection.is_live_on = true),
         (DenialCode::InvalidSymbol, |case| case.tradable = true),
         (DenialCode::OrderRate, |case| case.recent_orders = 0),
         (DenialCode::FatFinger, |case| case.signal.instruction.quantity = Some(quantity("5"))),

@@ -12,12 +12,11 @@ use trade_actors::domain::ids::UserId;
 use trade_actors::domain::order::Mode;
 use trade_actors::ports::broker::Broker;
 use trade_actors::ports::clock::SystemClock;
-use trade_actors::ports::store::StoreError;
 
 use super::*;
 use crate::brokers::alpaca::Alpaca;
 use crate::brokers::credentials::BrokerSecret;
-use crate::brokers::{House, Secrets};
+use crate::brokers::{House, Secrets, SecretsError};
 use crate::config::AlpacaConfig;
 
 #[derive(Debug)]
@@ -29,7 +28,7 @@ impl Secrets for Drawer {
         _: UserId,
         connection: ConnectionId,
         broker: &str,
-    ) -> Result<Option<BrokerSecret>, StoreError> {
+    ) -> Result<Option<BrokerSecret>, SecretsError> {
         let keys = self.0.lock().unwrap().get(&connection).cloned();
         Ok(keys.map(|auth| BrokerSecret { broker: broker.to_owned(), mode: Mode::Paper, auth }))
     }

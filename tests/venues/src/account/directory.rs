@@ -37,11 +37,13 @@ pub struct KeyRights {
     pub withdraw: bool,
     /// It is good from some addresses only.
     pub bound_to_ip: bool,
+    /// Its requests carry a number that grows, where others carry the time.
+    pub counts: bool,
 }
 
 impl Default for KeyRights {
     fn default() -> Self {
-        Self { read: true, trade: true, withdraw: false, bound_to_ip: false }
+        Self { read: true, trade: true, withdraw: false, bound_to_ip: false, counts: false }
     }
 }
 

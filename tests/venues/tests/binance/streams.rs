@@ -230,6 +230,30 @@ async fn who_talks_too_much_is_cut_off() {
 }
 
 #[tokio::test]
+async fn who_does_not_answer_is_given_up() {
+    let venue = Venue::start().await;
+    let mut lively = venue.open("/ws").await;
+    let _dead = venue.open("/ws").await;
+    while venue.world().listening(None, Channel::Prices) < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut pings = 0;
+    while venue.world().listening(None, Channel::Prices) == 2 {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(20)).await;
+        tokio::time::resume();
+        lively.pong().await;
+        // Until the other one has seen what time it is too.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        pings += 1;
+        assert!(pings < 10, "it is not given up");
+    }
+    assert!(pings >= 4, "a minute after the first");
+    lively.say(&json!({"method": "LIST_SUBSCRIPTIONS", "id": 1})).await;
+    assert_eq!(lively.hear().await["id"], 1);
+}
+
+#[tokio::test]
 async fn messages_are_lost_doubled_and_late_and_streams_cut() {
     let venue = Venue::start().await;
     let mut stream = venue.listen().await;

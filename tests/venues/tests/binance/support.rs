@@ -253,6 +253,14 @@ impl Socket {
         }
     }
 
+    /// Waits for a ping, and answers it.
+    pub(crate) async fn pong(&mut self) {
+        let ping = self.frame().await;
+        assert!(matches!(ping, Some(Ok(Message::Ping(_)))), "{ping:?}");
+        // The answer is made as the ping is read, and goes out with what is sent next.
+        self.0.flush().await.unwrap();
+    }
+
     /// Checks that nothing comes for a while.
     pub(crate) async fn is_silent(&mut self) {
         let heard = timeout(Duration::from_millis(150), self.0.next()).await;

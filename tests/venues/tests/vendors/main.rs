@@ -6,5 +6,7 @@
 
 mod alpaca;
 mod binance;
+mod coinbase;
+mod gemini;
 mod python;
 mod schwab;
