@@ -31,10 +31,13 @@ pub mod credentials;
 pub mod dial;
 pub mod gemini;
 pub mod http;
+pub mod ibkr;
+pub mod kraken;
 pub mod paper;
 pub mod probe;
 #[cfg(test)]
 mod sample;
+pub mod schwab;
 pub mod venue;
 
 /// The brokers outside: to add one, add its line.
@@ -44,6 +47,9 @@ pub const VENUES: &[Row] = &[
     Row { about: &bybit::ABOUT, open: bybit::open },
     Row { about: &coinbase::ABOUT, open: coinbase::open },
     Row { about: &gemini::ABOUT, open: gemini::open },
+    Row { about: &kraken::ABOUT, open: kraken::open },
+    Row { about: &schwab::ABOUT, open: schwab::open },
+    Row { about: &ibkr::ABOUT, open: ibkr::open },
 ];
 
 /// One broker outside.

@@ -10,6 +10,7 @@ mod log;
 mod master_key;
 mod metrics;
 mod problem;
+mod secret;
 mod show;
 mod store;
 pub mod web;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use trade_actors::domain::risk::Limits;
 
 pub use admission::AdmissionConfig;
-pub use brokers::{AlpacaConfig, BrokersConfig, VenueConfig};
+pub use brokers::{AlpacaConfig, BrokersConfig, SchwabConfig, VenueConfig, stream_below};
 pub use engine::EngineConfig;
 pub use key::{Key, keys};
 pub use load::{Environment, Flag, Loaded, Origin, Sources, load};
@@ -29,6 +30,7 @@ pub use log::{LogConfig, LogFormat};
 pub use master_key::KeysConfig;
 pub use metrics::MetricsConfig;
 pub use problem::{Invalid, Problem};
+pub use secret::Secret;
 pub use show::{Shown, show};
 pub use store::{StoreConfig, StoreKind};
 

@@ -205,7 +205,7 @@ impl RiskState {
         };
         let now = self.lines.shared.clock.now();
         let Some(instrument) = market.instrument(symbol) else {
-            if market.listed() == 0 && self.may_wait(&waiting, now) {
+            if market.is_unsure_of(symbol) && self.may_wait(&waiting, now) {
                 // What is traded there is not known yet: that is no reason to say that this is not.
                 me.send_after(LISTING_PACE, move || waiting.into());
                 return;

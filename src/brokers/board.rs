@@ -21,6 +21,8 @@ use trade_actors::ports::market::Feed;
 pub const PACE: Duration = Duration::from_millis(100);
 /// How long a streamed price may stay the same before it is asked for.
 const SILENT: TimeDelta = TimeDelta::seconds(20);
+/// How long it is believed that a symbol is not traded, where each is asked for by itself.
+const UNTRADED: TimeDelta = TimeDelta::minutes(10);
 /// Most symbols that are watched at once; of more, those asked for last.
 pub const WATCHED_MAX: usize = 500;
 
@@ -38,6 +40,10 @@ pub struct Board {
 struct Rows {
     instruments: BTreeMap<Symbol, Instrument>,
     listed_at: Option<DateTime<Utc>>,
+    /// Symbols that somebody wants to know, where there is no list.
+    wondered: BTreeSet<Symbol>,
+    /// Symbols that are not traded, and when that was learned.
+    untraded: BTreeMap<Symbol, DateTime<Utc>>,
     quotes: BTreeMap<Symbol, Quote>,
     trades: BTreeMap<Symbol, Price>,
     fresh: BTreeSet<Symbol>,
@@ -65,6 +71,42 @@ impl Board {
         let mut rows = self.write();
         rows.instruments = instruments.into_iter().map(|row| (row.symbol, row)).collect();
         rows.listed_at = Some(now);
+    }
+
+    /// Notes that somebody wants to know whether a symbol is traded here, where there is no list of all that is.
+    pub fn wonder(&self, symbol: Symbol) {
+        let mut rows = self.write();
+        let is_new = rows.wondered.len() < WATCHED_MAX && rows.wondered.insert(symbol);
+        drop(rows);
+        if is_new {
+            self.wake();
+        }
+    }
+
+    /// Takes the symbols that somebody wants to know.
+    #[must_use]
+    pub fn take_wondered(&self) -> BTreeSet<Symbol> {
+        std::mem::take(&mut self.write().wondered)
+    }
+
+    /// Takes what was learned of one symbol; `None`: it is not traded here.
+    pub fn learn(&self, symbol: Symbol, instrument: Option<Instrument>, now: DateTime<Utc>) {
+        let mut rows = self.write();
+        rows.untraded.retain(|_, at| now - *at < UNTRADED);
+        match instrument {
+            Some(instrument) => {
+                rows.instruments.insert(symbol, instrument);
+            }
+            None => {
+                rows.untraded.insert(symbol, now);
+            }
+        }
+    }
+
+    /// Returns whether it was learned lately that a symbol is not traded here.
+    #[must_use]
+    pub fn is_untraded(&self, symbol: Symbol, now: DateTime<Utc>) -> bool {
+        self.read().untraded.get(&symbol).is_some_and(|at| now - *at < UNTRADED)
     }
 
     /// Returns when the list was taken; `None`: it never was.

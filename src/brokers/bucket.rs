@@ -34,6 +34,16 @@ impl Allowance {
     pub const fn per_second(limit: u32) -> Self {
         Self { limit, window: Duration::from_secs(1) }
     }
+
+    /// Returns what a broker allows that keeps a counter which may stand at most so high, and falls by one in so long.
+    ///
+    /// Of such a counter half may be used at once, and what comes after that half as fast as it falls. This is the
+    /// window for which a [`Bucket`] is just that.
+    #[must_use]
+    pub const fn leaking(most: u32, falls_in: Duration) -> Self {
+        let at_once = most / 2;
+        Self { limit: 10 * at_once + 2, window: falls_in.saturating_mul(8 * at_once) }
+    }
 }
 
 /// A token bucket for one account or address. Pure: time is told to it.
@@ -162,6 +172,29 @@ mod tests {
                 let within = |(at, _): &&(u64, u32)| (*from..*from + seconds * 1_000_000).contains(at);
                 let weight: u32 = granted.iter().filter(within).map(|(_, cost)| cost).sum();
                 prop_assert!(weight < limit / 2, "{weight} from {from}");
+            }
+        }
+
+        /// However it is asked: a counter that leaks is never filled by more than half, and by half at once.
+        #[test]
+        fn a_leaking_counter_is_filled_by_half(
+            most in 8_u32..200,
+            seconds in 1_u64..10,
+            asked in proptest::collection::vec((0_u64..5_000_000, 1_u32..9), 1..300),
+        ) {
+            let mut bucket = Bucket::new(Allowance::leaking(most, Duration::from_secs(seconds)), Stamp(0));
+            prop_assert_eq!(bucket.capacity / bucket.token, u64::from(most / 2));
+            let falls_in = seconds * 1_000_000;
+            // In millionths of what one request adds, times the seconds in which that much is gone.
+            let (mut now, mut level) = (0, 0_u64);
+            for (pause, cost) in asked {
+                now += pause;
+                level = level.saturating_sub(pause);
+                let cost = u64::from(cost).min((bucket.capacity - bucket.reserve) / bucket.token);
+                if bucket.take(u32::try_from(cost).unwrap(), Urgency::Pressing, Stamp(now)).is_ok() {
+                    level += cost * falls_in;
+                }
+                prop_assert!(level <= u64::from(most / 2) * falls_in, "{level} at {now}");
             }
         }
 

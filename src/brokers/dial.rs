@@ -1,5 +1,7 @@
 //! How brokers are reached: one set of TLS settings, and no way to an address inside our own network.
 
+pub mod here;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -52,6 +54,13 @@ pub fn is_reachable(url: &str, encrypted: &str, plain: &str) -> bool {
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none()
+}
+
+/// Returns whether an address that another machine named may be connected to: encrypted and not of this machine, unless
+/// that other one is this machine too.
+#[must_use]
+pub fn is_reachable_from(url: &Url, encrypted: &str, plain: &str, named_by: &Url) -> bool {
+    is_reachable(url.as_str(), encrypted, plain) && (!is_local(url) || is_local(named_by))
 }
 
 /// Returns whether an address is on this machine, by its text.
@@ -237,6 +246,23 @@ mod tests {
             assert!(!good(url), "{url}");
         }
         assert!(is_reachable("wss://stream.data.alpaca.markets", "wss", "ws"));
+    }
+
+    #[test]
+    fn only_this_machine_may_name_an_address_on_this_machine() {
+        let url = |text: &str| -> Url { text.parse().unwrap() };
+        let (far, near) = (url("https://api.schwabapi.com/trader/v1"), url("http://127.0.0.1:9000"));
+        let goes = |text, from| is_reachable_from(&url(text), "wss", "ws", from);
+        assert!(goes("wss://streamer-api.schwab.com/ws", &far));
+        assert!(goes("ws://127.0.0.1:9001/ws", &near));
+        for inside in [
+            "ws://127.0.0.1:9001/ws",
+            "wss://localhost/ws",
+            "wss://10.0.0.1/ws",
+            "ws://streamer-api.schwab.com/ws",
+        ] {
+            assert!(!goes(inside, &far), "{inside}");
+        }
     }
 
     #[tokio::test]

@@ -103,7 +103,18 @@ impl Client {
     /// # Errors
     /// When the build has no usable cryptography.
     pub fn new(timeout: Duration) -> Result<Self, SetUpError> {
-        let tls = dial::tls()?;
+        Self::with(timeout, dial::tls()?)
+    }
+
+    /// Makes one that also takes the certificates that programs on this machine signed themselves.
+    ///
+    /// # Errors
+    /// When the build has no usable cryptography.
+    pub fn here(timeout: Duration) -> Result<Self, SetUpError> {
+        Self::with(timeout, dial::here::tls()?)
+    }
+
+    fn with(timeout: Duration, tls: rustls::ClientConfig) -> Result<Self, SetUpError> {
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.clone())
             .dns_resolver(dial::PublicHosts)

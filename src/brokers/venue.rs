@@ -7,6 +7,7 @@
 //! stream is opened again and who is told: that is the same for all, and is here.
 
 pub mod account;
+pub mod bearer;
 pub mod call;
 pub mod house;
 pub mod mac;
@@ -19,7 +20,7 @@ pub mod turn;
 pub mod verdict;
 pub mod way;
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -28,6 +29,7 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 use rust_decimal::Decimal;
 use trade_actors::domain::calendar::MarketStatus;
+use trade_actors::domain::ids::ClientOrderId;
 use trade_actors::domain::instrument::{Instrument, Symbol};
 use trade_actors::domain::money::Price;
 use trade_actors::domain::order::Ticket;
@@ -36,6 +38,7 @@ use trade_actors::domain::report::OrderReport;
 use trade_actors::domain::signal::OrderKind;
 use trade_actors::ports::broker::{Placed, Promises};
 
+use self::bearer::Bearer;
 use self::call::{Call, Moment, Signed};
 use self::verdict::Verdict;
 use self::way::Way;
@@ -142,7 +145,7 @@ pub struct Holdings {
 }
 
 /// How a stream is opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Opening {
     /// Where.
     pub url: Url,
@@ -150,6 +153,13 @@ pub struct Opening {
     pub headers: HeaderMap,
     /// What is said first, one frame each.
     pub greeting: Vec<String>,
+}
+
+impl fmt::Debug for Opening {
+    /// Shows nothing of what is said: it may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening").field("host", &self.url.host_str()).finish_non_exhaustive()
+    }
 }
 
 impl Opening {
@@ -174,6 +184,8 @@ pub enum Heard {
     Ready,
     /// News of an order.
     Report(Box<OrderReport>),
+    /// Something happened to an order that only a look-up tells.
+    Changed(ClientOrderId),
     /// Something happened that only a question tells.
     Gap,
     /// The credentials are refused.
@@ -218,14 +230,29 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// Returns what does not change about it.
     fn facts(&self) -> &'static Facts;
 
+    /// Returns whether it may run on this machine, with a certificate that it signed itself.
+    fn may_be_here(&self) -> bool {
+        false
+    }
+
     /// Puts a request into its final form; `None`: it cannot be made with such credentials.
     fn sign(&self, auth: Option<&Auth>, call: &Call, moment: &Moment) -> Option<Signed>;
+
+    /// Asks for the token that every signed request carries for a while; `None`: the credentials sign by themselves.
+    fn bearer<'a>(&'a self, _: &'a Way) -> Asked<'a, Option<Bearer>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Says what a whole reply means, where that is not success.
     ///
     /// # Errors
     /// When it is no success.
     fn judge(&self, call: &Call, reply: &Reply) -> Result<(), Verdict>;
+
+    /// Returns how long an account is to be left alone after a reply, whatever it asks; `None`: it is not locked out.
+    fn locked_out(&self, _: &Reply) -> Option<Duration> {
+        None
+    }
 
     /// Asks for the venue's time; `None`: it tells none.
     fn time<'a>(&'a self, way: &'a Way) -> Asked<'a, Option<DateTime<Utc>>>;
@@ -253,6 +280,16 @@ pub trait Venue: Debug + Send + Sync + 'static {
 
     /// Asks for all that is traded.
     fn instruments<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<Instrument>>;
+
+    /// Returns whether it lists nothing, so that each symbol is asked for when somebody first wants to know it.
+    fn lists_nothing(&self) -> bool {
+        false
+    }
+
+    /// Asks for one symbol, of venues that list nothing; `None`: it is not traded.
+    fn instrument<'a>(&'a self, _way: &'a Way, _symbol: Symbol) -> Asked<'a, Option<Instrument>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Asks for prices; a symbol that has none is left out.
     fn quotes<'a>(&'a self, way: &'a Way, symbols: &'a [Symbol]) -> Asked<'a, Vec<Quote>>;

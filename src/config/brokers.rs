@@ -4,6 +4,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
+use super::secret::Secret;
 use crate::brokers::dial::is_reachable;
 
 /// The brokers, one field each.
@@ -20,8 +21,12 @@ pub struct BrokersConfig {
     pub coinbase: VenueConfig,
     /// Gemini.
     pub gemini: VenueConfig,
+    /// Interactive Brokers, by way of a gateway that somebody runs and logs in to.
+    pub ibkr: VenueConfig,
     /// Kraken, spot.
     pub kraken: VenueConfig,
+    /// Charles Schwab.
+    pub schwab: SchwabConfig,
 }
 
 /// A venue's addresses, where they are not the usual ones, and the money it is used with.
@@ -105,16 +110,56 @@ impl AlpacaConfig {
     /// Returns the stream's address that belongs to a trading address.
     #[must_use]
     pub fn stream_of(base: &str, given: &str) -> Option<Url> {
-        if !given.is_empty() {
-            return Url::parse(given).ok();
-        }
-        let mut url = Url::parse(base).ok()?;
-        let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
-        url.set_scheme(scheme).ok()?;
-        let path = format!("{}/stream", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        Some(url)
+        stream_below(base, "stream", given)
     }
+}
+
+/// Charles Schwab's addresses, and the application that is registered there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SchwabConfig {
+    /// The application's key; not set: no account can be connected.
+    pub app_key: Option<Secret>,
+    /// The application's secret.
+    pub app_secret: Option<Secret>,
+    /// Accounts and orders.
+    pub live_url: String,
+    /// Prices.
+    pub data_url: String,
+    /// Tokens.
+    pub login_url: String,
+    /// How long a request may take, in milliseconds.
+    pub timeout_ms: u32,
+    /// Requests that Schwab allows the application in a minute, for all accounts together; half of them are used.
+    pub requests_per_minute: u32,
+}
+
+impl Default for SchwabConfig {
+    fn default() -> Self {
+        Self {
+            app_key: None,
+            app_secret: None,
+            live_url: "https://api.schwabapi.com/trader/v1".to_owned(),
+            data_url: "https://api.schwabapi.com/marketdata/v1".to_owned(),
+            login_url: "https://api.schwabapi.com/v1/oauth".to_owned(),
+            timeout_ms: 10_000,
+            requests_per_minute: 120,
+        }
+    }
+}
+
+/// Returns the address of a stream: the given one, or a name below the address it belongs to.
+#[must_use]
+pub fn stream_below(base: &str, name: &str, given: &str) -> Option<Url> {
+    if !given.is_empty() {
+        return Url::parse(given).ok();
+    }
+    let mut url = Url::parse(base).ok()?;
+    let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
+    url.set_scheme(scheme).ok()?;
+    let path = format!("{}/{name}", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    Some(url)
 }
 
 fn is_web(url: &str) -> bool {
@@ -195,7 +240,50 @@ pub(super) const BINANCE: &[Key] = venue!(binance, "binance");
 pub(super) const BYBIT: &[Key] = venue!(bybit, "bybit");
 pub(super) const COINBASE: &[Key] = venue!(coinbase, "coinbase");
 pub(super) const GEMINI: &[Key] = venue!(gemini, "gemini");
+pub(super) const IBKR: &[Key] = venue!(ibkr, "ibkr");
 pub(super) const KRAKEN: &[Key] = venue!(kraken, "kraken");
+
+pub(super) const SCHWAB: &[Key] = &[
+    Key {
+        name: "brokers.schwab.app_key",
+        allowed: "the key of an application that Schwab approved, together with app_secret",
+        holds: |config| {
+            let schwab = &config.brokers.schwab;
+            schwab.app_key.as_ref().is_none_or(Secret::is_sendable)
+                && schwab.app_key.is_some() == schwab.app_secret.is_some()
+        },
+    },
+    Key {
+        name: "brokers.schwab.app_secret",
+        allowed: "the secret of that application",
+        holds: |config| config.brokers.schwab.app_secret.as_ref().is_none_or(Secret::is_sendable),
+    },
+    Key {
+        name: "brokers.schwab.live_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.schwab.live_url),
+    },
+    Key {
+        name: "brokers.schwab.data_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.schwab.data_url),
+    },
+    Key {
+        name: "brokers.schwab.login_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.schwab.login_url),
+    },
+    Key {
+        name: "brokers.schwab.timeout_ms",
+        allowed: "a whole number of milliseconds from 100 to 60000",
+        holds: |config| (100..=60_000).contains(&config.brokers.schwab.timeout_ms),
+    },
+    Key {
+        name: "brokers.schwab.requests_per_minute",
+        allowed: "a whole number from 20 to 10000",
+        holds: |config| (20..=10_000).contains(&config.brokers.schwab.requests_per_minute),
+    },
+];
 
 pub(super) const KEYS: &[Key] = &[
     Key {

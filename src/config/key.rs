@@ -43,7 +43,9 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         brokers::BYBIT,
         brokers::COINBASE,
         brokers::GEMINI,
+        brokers::IBKR,
         brokers::KRAKEN,
+        brokers::SCHWAB,
         foreign::RISK,
     ];
     sections.into_iter().flatten()

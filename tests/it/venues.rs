@@ -5,4 +5,7 @@ mod bybit;
 mod coinbase;
 mod desk;
 mod gemini;
+mod ibkr;
+mod kraken;
+mod schwab;
 mod twelve;

@@ -68,7 +68,7 @@ fn untraded(brokers: &dyn Brokers, user: &UserState, symbol: Symbol) -> Option<V
     if places.is_empty() || places.iter().any(|place| place.instrument(symbol).is_some()) {
         return None;
     }
-    places.iter().all(|place| place.listed() > 0).then_some(places)
+    places.iter().all(|place| !place.is_unsure_of(symbol)).then_some(places)
 }
 
 #[cfg(test)]

@@ -22,6 +22,11 @@ pub trait Market: Send + Sync + Debug {
     /// Zero: the list is not loaded yet, so that nothing is known of any symbol.
     fn listed(&self) -> usize;
 
+    /// Returns whether it is not known yet if a symbol is traded here: what is not an instrument may still be one.
+    fn is_unsure_of(&self, _symbol: Symbol) -> bool {
+        self.listed() == 0
+    }
+
     /// Returns the latest price.
     fn quote(&self, symbol: Symbol) -> Option<Quote>;
 

@@ -40,7 +40,7 @@ pub(super) fn subscription(auth: Option<&Auth>, moment: &Moment) -> Option<Value
 /// Signs a text.
 pub(super) fn signature(secret: &str, text: &str) -> Option<String> {
     if secret.starts_with("-----BEGIN ") {
-        let key = pem::ed25519(&*pem::der(secret)?)?;
+        let key = pem::ed25519(&pem::der(secret)?)?;
         return Some(mac::base64(&key.sign(text.as_bytes()).to_bytes()));
     }
     Some(mac::hex(&mac::sha256(secret.as_bytes(), &[text.as_bytes()])))

@@ -4,6 +4,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
 use ed25519_dalek::{Signer, SigningKey};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -16,6 +17,10 @@ use crate::brokers::venue::{mac, pem};
 
 /// How long a token is good, in seconds: as long as Coinbase allows.
 const GOOD_S: i64 = 120;
+
+/// By how much a token is dated back: what is known of Coinbase's clock is off by as much as an answer takes, and a
+/// token of a time to come is refused.
+const BACK: TimeDelta = TimeDelta::seconds(2);
 
 /// The head of a token, in the order in which it is written.
 #[derive(Serialize)]
@@ -93,7 +98,8 @@ pub(super) fn subscription(auth: Option<&Auth>, moment: &Moment) -> Option<Strin
 }
 
 fn fresh(auth: &Auth, uri: Option<&str>, moment: &Moment) -> Option<Zeroizing<String>> {
-    token(auth, uri, moment, &Uuid::new_v4().simple().to_string())
+    let earlier = Moment { at: moment.at.checked_sub_signed(BACK)?, ..moment.clone() };
+    token(auth, uri, &earlier, &Uuid::new_v4().simple().to_string())
 }
 
 /// Makes a token with a given nonce.

@@ -98,7 +98,7 @@ fn every_request_has_a_token_of_its_own_that_names_it_without_its_query() {
     assert_eq!(part(token, 0)["nonce"].as_str().unwrap().len(), 32);
     assert_eq!(
         part(token, 1),
-        json!({"sub": NAME, "iss": "cdp", "nbf": 1_700_000_000, "exp": 1_700_000_120,
+        json!({"sub": NAME, "iss": "cdp", "nbf": 1_699_999_998, "exp": 1_700_000_118,
                "uri": "GET api.coinbase.com/api/v3/brokerage/best_bid_ask"})
     );
     let posted = sent(&Call::post(ORDERS).with_json(&json!({"a": 1})));

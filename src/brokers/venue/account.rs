@@ -125,6 +125,22 @@ impl Account {
         self.tell(Told::Report(Box::new(report)));
     }
 
+    /// Looks an order up that something happened to, and passes on what is found; what ended before has told it all.
+    pub(super) fn look_again(&self, order: ClientOrderId) {
+        let Some(known) = lock(&self.working).get(&order).cloned() else { return };
+        let me = self.me.clone();
+        let mut tasks = lock(&self.updates);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            let Some(account) = me.upgrade() else { return };
+            match Box::pin(account.order(known.placed)).await {
+                Ok(Some(report)) => account.tell(Told::Report(Box::new(report))),
+                // Not now: the engine asks for all that is open.
+                Ok(None) | Err(_) => account.tell(Told::Resumed),
+            }
+        });
+    }
+
     /// Runs a request; credentials that it shows to be refused are read again.
     async fn with<T>(
         &self,
@@ -175,7 +191,9 @@ impl Account {
                 return Err(Verdict::Lost(why.to_owned()));
             }
             Some(report) => self.note(report),
-            None => {}
+            None => {
+                lock(&self.working).remove(&order.ticket.id);
+            }
         }
         Ok(found)
     }
@@ -269,6 +287,8 @@ impl Account {
     async fn hold(&self, way: &Arc<Way>) -> Result<Vec<Position>, Verdict> {
         let holdings = self.holdings(way).await?;
         let market = &self.shared.market;
+        let symbols: Vec<_> = holdings.units.iter().map(|unit| unit.symbol).collect();
+        market.learn(way, &symbols).await?;
         let whole = |net: Decimal, symbol: Symbol| match market.board().instrument(symbol) {
             // Less than can be traded is no position: nothing could protect or close it.
             Some((instrument, _)) => !Net::new(net).size().floor_to(instrument.lot).is_zero(),

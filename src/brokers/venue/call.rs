@@ -4,6 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use reqwest::Method;
+use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
@@ -22,6 +23,10 @@ pub struct Call {
     pub method: Method,
     /// Where, from the venue's address on.
     pub path: String,
+    /// The address, where it is another than that of accounts, or of prices for what is not signed.
+    pub base: Option<Url>,
+    /// Whether it asks for the token that others carry, so that it carries none.
+    pub is_login: bool,
     /// Names and values, in order: in the query of what only asks, else where the venue wants them.
     pub fields: Vec<(&'static str, String)>,
     /// A body of JSON, instead of fields.
@@ -50,6 +55,8 @@ impl Call {
         Self {
             method,
             path: path.into(),
+            base: None,
+            is_login: false,
             fields: Vec::new(),
             json: None,
             is_signed: true,
@@ -98,6 +105,20 @@ impl Call {
     #[must_use]
     pub const fn unsigned(mut self) -> Self {
         self.is_signed = false;
+        self
+    }
+
+    /// Sends it to another address.
+    #[must_use]
+    pub fn at(mut self, base: &Url) -> Self {
+        self.base = Some(base.clone());
+        self
+    }
+
+    /// Has it ask for the token that others carry.
+    #[must_use]
+    pub const fn logging_in(mut self) -> Self {
+        self.is_login = true;
         self
     }
 

@@ -113,7 +113,7 @@ impl VenueHouse {
     ) -> Result<Arc<dyn House>, SetUpError> {
         let clock = Arc::clone(&ground.clock);
         let shared = way::Shared::new(venue.facts(), clock.as_ref());
-        let client = Client::new(timeout)?;
+        let client = if venue.may_be_here() { Client::here(timeout)? } else { Client::new(timeout)? };
         let means = Means { venue, client, clock, shared, board: Arc::default() };
         let market = VenueMarket::new(means.clone(), addresses.live.clone());
         let secrets = Arc::clone(&ground.secrets);

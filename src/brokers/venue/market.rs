@@ -41,6 +41,8 @@ pub struct VenueMarket {
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     facts: &'static Facts,
+    /// Whether symbols are asked for one by one, for the venue lists nothing.
+    learns: bool,
     /// The way that needs no credentials, where the venue has one.
     anybodys: Option<Arc<Way>>,
     ways: Mutex<Vec<Weak<Way>>>,
@@ -57,6 +59,7 @@ impl VenueMarket {
             board: Arc::clone(&means.board),
             clock: Arc::clone(&means.clock),
             facts,
+            learns: means.venue.lists_nothing(),
             anybodys: facts.is_open.then(|| Arc::new(Way::new(means, hosts, None))),
             ways: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
@@ -85,7 +88,7 @@ impl VenueMarket {
                 ways.push(Arc::downgrade(way));
             }
         }
-        if self.board.listed() == 0 {
+        if self.board.listed() == 0 && !self.learns {
             self.list().await;
         }
         let mut readers = lock(&self.readers);
@@ -131,6 +134,28 @@ impl VenueMarket {
         }
     }
 
+    /// Asks for symbols that are not known, of a venue that lists nothing.
+    ///
+    /// # Errors
+    /// When one cannot be asked for.
+    pub(super) async fn learn(&self, way: &Way, symbols: &[Symbol]) -> Result<(), Verdict> {
+        for symbol in symbols.iter().filter(|symbol| self.learns && self.is_unsure_of(**symbol)) {
+            let found = Box::pin(way.venue().instrument(way, *symbol)).await?;
+            self.board.learn(*symbol, found, self.clock.now());
+        }
+        Ok(())
+    }
+
+    /// Asks for what somebody wants to know; what cannot be had now is wanted again by whoever asks again.
+    async fn learn_wondered(&self) {
+        let wondered: Vec<_> = self.board.take_wondered().into_iter().collect();
+        let Some(way) = self.way().filter(|_| !wondered.is_empty()) else { return };
+        if let Err(verdict) = self.learn(&way, &wondered).await {
+            tracing::debug!(broker = self.facts.about.name, ?verdict, "a symbol is not known");
+            self.judge(&verdict);
+        }
+    }
+
     /// Passes on when an answer says that the credentials are refused.
     fn judge(&self, verdict: &Verdict) {
         if verdict.is_of_credentials() {
@@ -138,10 +163,10 @@ impl VenueMarket {
         }
     }
 
-    /// Returns the prices of symbols, asked for where they are not known or old.
+    /// Returns the prices of symbols, asked for where they are not known or old. What is not traded here has none.
     ///
     /// # Errors
-    /// When one is missing and cannot be had.
+    /// When one is missing and cannot be had: an account must not seem to have lost what only has no price now.
     pub(super) async fn prices(
         &self,
         way: &Way,
@@ -162,6 +187,13 @@ impl VenueMarket {
                 prices.insert(quote.symbol, quote.price);
                 self.board.answered(quote, false);
             }
+        }
+        for symbol in unknown {
+            // Better the last price there was than none.
+            let known =
+                prices.get(&symbol).copied().or_else(|| self.board.quote(symbol).map(|quote| quote.price));
+            let price = known.ok_or_else(|| Verdict::Lost(format!("it tells no price of {symbol}")))?;
+            prices.insert(symbol, price);
         }
         Ok(prices)
     }
@@ -223,7 +255,11 @@ impl VenueMarket {
 
 impl Market for VenueMarket {
     fn instrument(&self, symbol: Symbol) -> Option<Instrument> {
-        self.board.instrument(symbol).map(|(instrument, _)| instrument)
+        let known = self.board.instrument(symbol).map(|(instrument, _)| instrument);
+        if known.is_none() && self.learns && self.is_unsure_of(symbol) {
+            self.board.wonder(symbol);
+        }
+        known
     }
 
     fn instruments(&self) -> Vec<Instrument> {
@@ -232,6 +268,13 @@ impl Market for VenueMarket {
 
     fn listed(&self) -> usize {
         self.board.listed()
+    }
+
+    fn is_unsure_of(&self, symbol: Symbol) -> bool {
+        if !self.learns {
+            return self.listed() == 0;
+        }
+        self.board.instrument(symbol).is_none() && !self.board.is_untraded(symbol, self.clock.now())
     }
 
     fn quote(&self, symbol: Symbol) -> Option<Quote> {
@@ -278,7 +321,11 @@ async fn poll(market: Weak<VenueMarket>, mut wanted: watch::Receiver<()>) {
     loop {
         let Some(held) = market.upgrade() else { return };
         wanted.mark_unchanged();
-        held.list().await;
+        if held.learns {
+            held.learn_wondered().await;
+        } else {
+            held.list().await;
+        }
         held.poll().await;
         let pace = match held.facts.hours.status(held.clock.now()) {
             MarketStatus::Open | MarketStatus::Extended { .. } | MarketStatus::Halted => POLL,

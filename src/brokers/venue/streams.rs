@@ -132,8 +132,12 @@ async fn listen(way: &Way, account: &Weak<Account>, failures: &mut u32) -> Ended
                     account.tell(Told::Resumed);
                 }
                 Heard::Report(report) => account.hear(*report),
+                Heard::Changed(order) => account.look_again(order),
                 Heard::Gap => account.tell(Told::Resumed),
-                Heard::Refused => return Ended::Unauthorized,
+                Heard::Refused => {
+                    way.distrust().await;
+                    return Ended::Unauthorized;
+                }
                 Heard::Over(why) => return Ended::Broken(why),
                 Heard::Reply(frame) => {
                     if let Err(ended) = line.say(frame).await {
@@ -260,7 +264,9 @@ impl Line {
     /// Opens a stream and says what is to be said first.
     async fn open(way: &Way, opening: Opening) -> Result<Self, Ended> {
         let socket = open_with(&opening.url, opening.headers, way.client().tls()).await?;
-        let mut ping = interval_at(Instant::now() + PING, PING);
+        // A silence that is to be noticed sooner is looked for sooner.
+        let pace = PING.min(way.venue().facts().silence);
+        let mut ping = interval_at(Instant::now() + pace, pace);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut line = Self { socket, ping, heard: Instant::now() };
         for frame in opening.greeting {

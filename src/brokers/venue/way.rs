@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Url;
+use reqwest::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::sleep;
+use zeroize::Zeroizing;
 
 use trade_actors::domain::order::Mode;
 use trade_actors::domain::report::RefusalCode;
 use trade_actors::ports::clock::Clock;
 
+use super::bearer::{Bearer, Held};
 use super::call::{Call, Moment};
 use super::turn::Door;
 use super::verdict::Verdict;
@@ -78,6 +82,7 @@ pub struct Way {
     /// By how many milliseconds the venue's time is ahead of ours.
     skew_ms: AtomicI64,
     nonce: AtomicU64,
+    bearer: Held,
 }
 
 impl Way {
@@ -100,6 +105,7 @@ impl Way {
             door: Door::default(),
             skew_ms: AtomicI64::new(0),
             nonce: AtomicU64::new(0),
+            bearer: Held::default(),
         }
     }
 
@@ -193,18 +199,49 @@ impl Way {
         })
     }
 
-    /// Sends a request once, and once more with the venue's time if that was what was wrong.
+    /// Sends a request once, and once more with the venue's time or another token if that was what was wrong.
     ///
     /// # Errors
     /// What the reply means, where it is no success.
     pub async fn ask(&self, call: Call) -> Result<Reply, Verdict> {
-        match Box::pin(self.once(&call)).await {
+        let bearer = self.bearer(&call, None).await?;
+        match Box::pin(self.once(&call, bearer.as_deref())).await {
             Err(Verdict::Skewed) if self.facts().checks_time => {
                 Box::pin(self.follow_time()).await?;
-                Box::pin(self.once(&call)).await
+                Box::pin(self.once(&call, bearer.as_deref())).await
+            }
+            // Refused for its token alone, so that nothing was done: the token may have ended before its time.
+            Err(verdict) if verdict.is_of_credentials() && bearer.is_some() => {
+                let bearer = self.bearer(&call, bearer.as_ref()).await?;
+                Box::pin(self.once(&call, bearer.as_deref())).await
             }
             answer => answer,
         }
+    }
+
+    /// Returns the token that a request carries; `None`: it carries none.
+    async fn bearer(
+        &self,
+        call: &Call,
+        refused: Option<&Arc<Bearer>>,
+    ) -> Result<Option<Arc<Bearer>>, Verdict> {
+        if !call.is_signed || call.is_login || self.auth.is_none() {
+            return Ok(None);
+        }
+        Box::pin(self.bearer.get(self, refused)).await
+    }
+
+    /// Returns the token that a stream is opened with; `None`: the venue gives none.
+    ///
+    /// # Errors
+    /// When the venue gives none now.
+    pub async fn token(&self) -> Result<Option<SecretString>, Verdict> {
+        Ok(Box::pin(self.bearer.get(self, None)).await?.map(|bearer| bearer.token.clone()))
+    }
+
+    /// Has another token asked for: a stream refused this one.
+    pub(super) async fn distrust(&self) {
+        self.bearer.forget().await;
     }
 
     /// Asks for the venue's time and goes by it.
@@ -220,7 +257,7 @@ impl Way {
         Ok(())
     }
 
-    async fn once(&self, call: &Call) -> Result<Reply, Verdict> {
+    async fn once(&self, call: &Call, bearer: Option<&Bearer>) -> Result<Reply, Verdict> {
         let facts = self.facts();
         self.turn(call).await?;
         let _turn =
@@ -230,8 +267,13 @@ impl Way {
         if call.is_signed && auth.is_none() {
             return Err(no_way());
         }
-        let signed = self.venue().sign(auth, call, &self.moment()).ok_or_else(no_way)?;
-        let base = if call.is_signed { &self.hosts.rest } else { &self.hosts.data };
+        let mut signed = self.venue().sign(auth, call, &self.moment()).ok_or_else(no_way)?;
+        if let Some(bearer) = bearer {
+            let value = Zeroizing::new(format!("Bearer {}", bearer.token.expose_secret()));
+            signed = signed.with_hidden(AUTHORIZATION.as_str(), &value).ok_or_else(no_way)?;
+        }
+        let usual = if call.is_signed { &self.hosts.rest } else { &self.hosts.data };
+        let base = call.base.as_ref().unwrap_or(usual);
         let url = at(base, &signed.target).ok_or_else(Verdict::unreached)?;
         let request = Request {
             method: call.method.clone(),
@@ -248,13 +290,17 @@ impl Way {
             }
             Err(Lost::Sent(why)) => return Err(Verdict::Lost(why)),
         };
-        match self.venue().judge(call, &reply) {
+        let judged = self.venue().judge(call, &reply);
+        if let Some(pause) = self.venue().locked_out(&reply) {
+            for (lane, _) in facts.lanes.iter().enumerate().filter(|(_, lane)| lane.scope == Scope::Account) {
+                self.close(lane, pause);
+            }
+        }
+        match judged {
             Ok(()) => Ok(reply),
             Err(Verdict::Slow(pause)) => {
                 for (lane, _) in &call.costs {
-                    if let Some(mut bucket) = self.lane(*lane) {
-                        bucket.close(pause, self.means.clock.stamp());
-                    }
+                    self.close(*lane, pause);
                 }
                 Err(Verdict::throttled(pause))
             }
@@ -278,6 +324,13 @@ impl Way {
             }
         }
         Ok(())
+    }
+
+    /// Lets nothing pass a lane for a while.
+    fn close(&self, lane: usize, pause: Duration) {
+        if let Some(mut bucket) = self.lane(lane) {
+            bucket.close(pause, self.means.clock.stamp());
+        }
     }
 
     fn lane(&self, lane: usize) -> Option<MutexGuard<'_, Bucket>> {

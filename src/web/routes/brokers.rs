@@ -374,7 +374,8 @@ mod tests {
             ),
             (r#"{"broker":"alpaca","mode":"paper","key_id":"k","secret":"s s"}"#, "/secret"),
             (r#"{"broker":"alpaca","mode":"demo","key_id":"k","secret":"s"}"#, "/mode"),
-            (r#"{"broker":"kraken","mode":"paper","key_id":"k","secret":"s"}"#, "/broker"),
+            (r#"{"broker":"kraken","mode":"paper","key_id":"k","secret":"s"}"#, "/mode"),
+            (r#"{"broker":"nowhere","mode":"paper","key_id":"k","secret":"s"}"#, "/broker"),
             (r#"{"broker":"paper","mode":"live"}"#, "/mode"),
             (r#"{"broker":"paper","mode":"paper","access_token":"t"}"#, "/broker"),
             (r#"{"broker":"paper","mode":"paper","name":" x"}"#, "/name"),
@@ -387,7 +388,7 @@ mod tests {
             );
         }
         assert!(
-            wanted(r#"{"broker":"kraken","mode":"paper"}"#).unwrap_err().detail.contains("paper, alpaca")
+            wanted(r#"{"broker":"nowhere","mode":"paper"}"#).unwrap_err().detail.contains("paper, alpaca")
         );
     }
 

@@ -18,10 +18,9 @@ use trade_actors::domain::signal::{OrderKind, Origin, Side};
 use trade_actors::domain::stages::Stamp;
 use trade_actors::ports::broker::{Broker, BrokerError, Placed, Told};
 use trade_actors::ports::clock::{Clock, SystemClock};
-use trade_actors::ports::store::StoreError;
 use trade_executor::brokers::alpaca::Alpaca;
 use trade_executor::brokers::credentials::{Auth, BrokerSecret};
-use trade_executor::brokers::{House, Secrets};
+use trade_executor::brokers::{House, Secrets, SecretsError};
 use trade_executor::config::AlpacaConfig;
 use uuid::Uuid;
 use venues::account::AccountSpec;
@@ -45,7 +44,7 @@ impl Secrets for Drawer {
         _: UserId,
         connection: ConnectionId,
         broker: &str,
-    ) -> Result<Option<BrokerSecret>, StoreError> {
+    ) -> Result<Option<BrokerSecret>, SecretsError> {
         let found = self.0.lock().unwrap().get(&connection).cloned();
         Ok(found.map(|(auth, mode)| BrokerSecret { broker: broker.to_owned(), mode, auth }))
     }

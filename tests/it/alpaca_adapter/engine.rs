@@ -7,10 +7,9 @@ use trade_actors::domain::order::Mode;
 use trade_actors::ports::broker::{Broker, Brokers, UnknownBroker};
 use trade_actors::ports::clock::SystemClock;
 use trade_actors::ports::market::Market;
-use trade_actors::ports::store::StoreError;
 use trade_executor::brokers::alpaca::Alpaca;
 use trade_executor::brokers::credentials::{Auth, BrokerSecret};
-use trade_executor::brokers::{House, Secrets};
+use trade_executor::brokers::{House, Secrets, SecretsError};
 use venues::faults::{Action, Rule, When};
 
 use super::desk::{Desk, KEY, ORDERS, settings};
@@ -22,7 +21,7 @@ use crate::support::api::order;
 struct Shared;
 
 impl Secrets for Shared {
-    fn of(&self, _: UserId, _: ConnectionId, broker: &str) -> Result<Option<BrokerSecret>, StoreError> {
+    fn of(&self, _: UserId, _: ConnectionId, broker: &str) -> Result<Option<BrokerSecret>, SecretsError> {
         let auth = Auth::ApiKey { key_id: KEY.into(), secret: "secret".into() };
         Ok(Some(BrokerSecret { broker: broker.to_owned(), mode: Mode::Paper, auth }))
     }

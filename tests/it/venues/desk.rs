@@ -1,5 +1,8 @@
 //! A simulated venue, its adapter, and one account of 100,000 in the money it is counted in; BTC is at 60,000.
+//!
+//! Where shares are traded instead, one of them is a hundredth of that, and so is its price: the same money moves.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,21 +10,23 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use trade_actors::domain::ids::{ClientOrderId, ConnectionId, SignalId, UserId};
+use trade_actors::domain::instrument::Instrument;
 use trade_actors::domain::money::{Percent, Price, Quantity};
 use trade_actors::domain::order::{Mode, Purpose, Ticket, TimeInForce};
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Origin, Side, Trail};
+use trade_actors::domain::stages::Stamp;
 use trade_actors::ports::broker::{Broker, BrokerError, Placed, Told};
-use trade_actors::ports::clock::SystemClock;
-use trade_actors::ports::store::StoreError;
-use trade_executor::brokers::credentials::{Auth, BrokerSecret};
-use trade_executor::brokers::{Ground, House, Secrets, VENUES};
+use trade_actors::ports::clock::{Clock, SystemClock};
+use trade_executor::brokers::credentials::{Auth, BrokerSecret, Kind};
+use trade_executor::brokers::{Ground, House, Secrets, SecretsError, VENUES};
 use trade_executor::config::BrokersConfig;
 use uuid::Uuid;
 use venues::account::{AccountChange, AccountKind, AccountSpec, KeyRights};
-use venues::book::Order;
+use venues::book::{Order, Status};
 use venues::faults::{Action, Rule};
 use venues::feed;
+use venues::limits::Bound;
 use venues::table::{Running, venue};
 use venues::world::{Options, World};
 
@@ -46,12 +51,88 @@ pub(super) struct Place {
     pub(super) orders: &'static str,
 }
 
+/// How many times faster counters leak here, at both ends. A venue that takes a question in three seconds would be asked
+/// for minutes otherwise.
+const HURRY: u32 = 10_000;
+
+/// A clock by which what leaks does so in a hurry.
+#[derive(Debug)]
+struct Hurried(SystemClock);
+
+impl Clock for Hurried {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now()
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp(self.0.stamp().0.saturating_mul(HURRY.into()))
+    }
+}
+
+/// Lets what leaks do so in a hurry. Returns whether anything does.
+fn hurry(world: &World) -> bool {
+    let faster = |bound: &Bound| match *bound {
+        Bound::Leak { most, per_second } => {
+            Bound::Leak { most, per_second: per_second * Decimal::from(HURRY) }
+        }
+        window @ Bound::Window { .. } => window,
+    };
+    let leaks = |bounds: &Vec<Bound>| bounds.iter().any(|bound| matches!(bound, Bound::Leak { .. }));
+    let pools = world.look(|state| state.limits.pools().clone());
+    for (pool, bounds) in pools.iter().filter(|(_, bounds)| leaks(bounds)) {
+        world.set_limit(pool, bounds.iter().map(faster).collect());
+    }
+    pools.values().any(leaks)
+}
+
+impl Place {
+    /// Returns whether shares are traded: whole ones, on margin, of a broker that takes no ids of ours and tells of
+    /// symbols when it is asked.
+    fn deals_in_shares(&self) -> bool {
+        !self.coin.contains('/')
+    }
+
+    /// Returns how many shares stand for one coin.
+    fn scale(&self) -> Decimal {
+        if self.deals_in_shares() { Decimal::ONE_HUNDRED } else { Decimal::ONE }
+    }
+
+    /// Returns how many units stand for so much of a coin.
+    pub(super) fn units(&self, coins: &str) -> Decimal {
+        dec(coins) * self.scale()
+    }
+
+    /// Returns the price of a unit where a coin has this one.
+    pub(super) fn price(&self, of_coin: &str) -> Price {
+        Price::new(price(of_coin).get() / self.scale()).unwrap()
+    }
+
+    fn account(&self) -> AccountSpec {
+        let (key, secret) = self.key;
+        let spec = AccountSpec::new(key, secret, Decimal::from(100_000));
+        if self.deals_in_shares() {
+            return spec;
+        }
+        AccountSpec { kind: AccountKind::Spot, settlement: self.money.to_owned(), ..spec }
+    }
+
+    /// Returns what opens the account.
+    async fn auth(&self, venue: &Running) -> Auth {
+        let row = VENUES.iter().find(|row| row.about.name == self.name).unwrap();
+        let (key, secret) = self.key;
+        match row.about.ways_in {
+            [Kind::Login] => super::schwab::log_in(venue).await,
+            _ => Auth::ApiKey { key_id: key.into(), secret: secret.into() },
+        }
+    }
+}
+
 /// The same credentials for every connection.
 #[derive(Debug)]
 struct Drawer(Mutex<BrokerSecret>);
 
 impl Secrets for Drawer {
-    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, StoreError> {
+    fn of(&self, _: UserId, _: ConnectionId, _: &str) -> Result<Option<BrokerSecret>, SecretsError> {
         Ok(Some(self.0.lock().unwrap().clone()))
     }
 }
@@ -61,9 +142,12 @@ pub(super) struct Desk {
     pub(super) venue: Running,
     pub(super) house: Arc<dyn House>,
     pub(super) broker: Arc<dyn Broker>,
+    clock: Arc<dyn Clock>,
     drawer: Arc<Drawer>,
     told: Arc<Mutex<Vec<Told>>>,
     legs: Mutex<u16>,
+    /// When each order was decided.
+    decided: Mutex<BTreeMap<ClientOrderId, DateTime<Utc>>>,
 }
 
 fn user() -> UserId {
@@ -84,41 +168,58 @@ pub(super) fn price(text: &str) -> Price {
 
 impl Desk {
     pub(super) async fn open(place: Place) -> Self {
+        let price = feed::Price::flat(place.coin, place.price("60000").get());
+        Self::started(place, place.account(), None, &price).await
+    }
+
+    /// Opens it with an account, what opens that, and a price.
+    pub(super) async fn with(place: Place, spec: AccountSpec, auth: Auth, price: &feed::Price) -> Self {
+        Self::started(place, spec, Some(auth), price).await
+    }
+
+    async fn started(place: Place, spec: AccountSpec, auth: Option<Auth>, price: &feed::Price) -> Self {
         let entry = venue(place.name).unwrap();
-        let (key, secret) = place.key;
-        let spec = AccountSpec {
-            kind: AccountKind::Spot,
-            settlement: place.money.to_owned(),
-            ..AccountSpec::new(key, secret, Decimal::from(100_000))
-        };
         let options = Options { accounts: vec![spec], ..(entry.options)() };
         let venue = (entry.start)(options).await.unwrap();
-        venue.world().set_price(&feed::Price::flat(place.coin, Decimal::from(60_000)));
-        let auth = Auth::ApiKey { key_id: key.into(), secret: secret.into() };
+        venue.world().set_price(price);
+        let auth = match auth {
+            Some(auth) => auth,
+            None => place.auth(&venue).await,
+        };
         let secret = BrokerSecret { broker: place.name.to_owned(), mode: place.mode, auth };
         let drawer = Arc::new(Drawer(Mutex::new(secret)));
-        let house = house(&place, &venue, &drawer);
+        let system = SystemClock::new();
+        let clock: Arc<dyn Clock> =
+            if hurry(venue.world()) { Arc::new(Hurried(system)) } else { Arc::new(system) };
+        let house = house(&place, &venue, &drawer, &clock);
         let broker = house.account(user(), connection());
-        Self { place, venue, house, broker, drawer, told: Arc::default(), legs: Mutex::default() }
+        let (told, legs, decided) = (Arc::default(), Mutex::default(), Mutex::default());
+        Self { place, venue, house, broker, clock, drawer, told, legs, decided }
     }
 
     /// Opens it with the session open and the stream listened to.
     pub(super) async fn listening(place: Place) -> Self {
         let desk = Self::open(place).await;
-        desk.broker.connect().await.unwrap();
-        let told = Arc::clone(&desk.told);
-        desk.broker.stream(Box::new(move |news| told.lock().unwrap().push(news)));
-        desk.resumed(1).await;
+        desk.listen().await;
         desk
+    }
+
+    /// Opens the session, and listens to the stream.
+    pub(super) async fn listen(&self) {
+        self.broker.connect().await.unwrap();
+        let told = Arc::clone(&self.told);
+        self.broker.stream(Box::new(move |news| told.lock().unwrap().push(news)));
+        self.resumed(1).await;
+    }
+
+    /// How many times the stream was opened, or may have missed something.
+    pub(super) fn resumptions(&self) -> usize {
+        self.told.lock().unwrap().iter().filter(|told| matches!(told, Told::Resumed)).count()
     }
 
     /// Waits until the stream was opened so many times.
     pub(super) async fn resumed(&self, times: usize) {
-        let count = || {
-            let told = self.told.lock().unwrap();
-            told.iter().filter(|told| matches!(told, Told::Resumed)).count()
-        };
-        wait_until("the stream to be open", || async { count() >= times }).await;
+        wait_until("the stream to be open", || async { self.resumptions() >= times }).await;
     }
 
     pub(super) fn world(&self) -> &World {
@@ -127,7 +228,7 @@ impl Desk {
 
     /// Forgets all that the adapter learned, as after a start.
     pub(super) fn restart(&mut self) {
-        self.house = house(&self.place, &self.venue, &self.drawer);
+        self.house = house(&self.place, &self.venue, &self.drawer, &self.clock);
         self.broker = self.house.account(user(), connection());
     }
 
@@ -135,15 +236,17 @@ impl Desk {
         let mut leg = self.legs.lock().unwrap();
         *leg += 1;
         let signal = SignalId::new(Uuid::from_u128(3));
+        let id = ClientOrderId::derive(user(), connection(), signal, *leg);
+        self.decided.lock().unwrap().insert(id, SystemClock::new().now());
         Ticket {
-            id: ClientOrderId::derive(user(), connection(), signal, *leg),
+            id,
             user: user(),
             signal,
             origin: Origin::Manual,
             connection: connection(),
             symbol: self.place.coin.parse().unwrap(),
             side,
-            quantity: Quantity::new(dec(units)).unwrap(),
+            quantity: Quantity::new(self.place.units(units)).unwrap(),
             kind,
             time_in_force: TimeInForce::Gtc,
             extended_hours: false,
@@ -160,7 +263,7 @@ impl Desk {
 
     /// Buys far below the market, so that the order rests.
     pub(super) fn rest(&self, units: &str) -> Ticket {
-        self.ticket(Side::Buy, units, OrderKind::Limit { limit: price("50000") })
+        self.ticket(Side::Buy, units, OrderKind::Limit { limit: self.place.price("50000") })
     }
 
     /// Buys, and waits until it is held.
@@ -180,11 +283,76 @@ impl Desk {
     }
 
     pub(super) async fn look_up(&self, ticket: &Ticket) -> Result<Option<OrderReport>, BrokerError> {
-        self.broker.order(placed(ticket)).await
+        self.broker.order(self.placed(ticket)).await
     }
 
     pub(super) async fn cancel(&self, ticket: &Ticket) -> Result<(), BrokerError> {
-        self.broker.cancel(placed(ticket)).await
+        self.broker.cancel(self.placed(ticket)).await
+    }
+
+    /// Returns what the engine knows of an order that may have been sent. Where the broker takes ids of ours, they are
+    /// all it needs.
+    pub(super) fn placed(&self, ticket: &Ticket) -> Placed {
+        let placed = placed(ticket);
+        if !self.place.deals_in_shares() {
+            return placed;
+        }
+        Placed { created_at: self.decided.lock().unwrap()[&ticket.id], ..placed }
+    }
+
+    /// Returns the rules of what is traded.
+    async fn rules(&self) -> Instrument {
+        let (market, symbol) = (self.house.market(), self.place.coin.parse().unwrap());
+        if !self.place.deals_in_shares() {
+            return market.instrument(symbol).unwrap();
+        }
+        assert!(
+            market.instrument(symbol).is_some() || market.is_unsure_of(symbol),
+            "it was not asked for yet"
+        );
+        wait_for("the rules", || async { market.instrument(symbol) }).await
+    }
+
+    /// Buys, and waits for the stream's news of it. What a broker of shares does at once is in its answer: there, the
+    /// market comes to an order that rests.
+    async fn hears_of_a_fill(&self, units: &str) -> Ticket {
+        if !self.place.deals_in_shares() {
+            let ticket = self.buy(units);
+            self.broker.submit(ticket.clone()).await.unwrap();
+            self.reported(&ticket, &ReportedState::Filled).await;
+            return ticket;
+        }
+        let ticket = self.rest(units);
+        assert_eq!(self.broker.submit(ticket.clone()).await.unwrap().state, ReportedState::Open);
+        self.set_price("50000");
+        let told = self.reported(&ticket, &ReportedState::Filled).await;
+        assert_eq!(told.done.unwrap().quantity, ticket.quantity);
+        self.set_price("60000");
+        ticket
+    }
+
+    /// Moves the market.
+    pub(super) fn set_price(&self, of_coin: &str) {
+        self.world().set_price(&feed::Price::flat(self.place.coin, self.place.price(of_coin).get()));
+    }
+
+    /// Returns why an order is refused: in the answer, or a moment later by the stream.
+    async fn refusal(&self, ticket: Ticket) -> (RefusalCode, String) {
+        let answer = self.broker.submit(ticket.clone()).await;
+        if answer.is_err() || !self.place.deals_in_shares() {
+            return refused(answer);
+        }
+        wait_for("the rejection", || async {
+            let told = self.told.lock().unwrap();
+            told.iter().find_map(|told| match told {
+                Told::Report(report) if report.order == ticket.id => match &report.state {
+                    ReportedState::Rejected(refusal) => Some((refusal.code, refusal.message.clone())),
+                    _ => None,
+                },
+                Told::Report(_) | Told::Resumed => None,
+            })
+        })
+        .await
     }
 
     /// Returns all news of an order so far.
@@ -225,9 +393,19 @@ impl Desk {
         self.world().add_fault(Rule::on(self.place.orders, action).times(1));
     }
 
+    /// Tries other credentials out.
+    pub(super) async fn probe_as(&self, mode: Mode, auth: Auth) -> Result<String, BrokerError> {
+        let secret = BrokerSecret { broker: self.place.name.to_owned(), mode, auth };
+        self.house.probe(secret).await.map(|probed| probed.account)
+    }
+
     /// Tries the account's credentials out, which the venue lets do so much.
     pub(super) async fn probe(&self, rights: KeyRights) -> Result<String, BrokerError> {
-        let change = AccountChange { key: Some(rights), ..AccountChange::default() };
+        self.probe_with(AccountChange { key: Some(rights), ..AccountChange::default() }).await
+    }
+
+    /// Tries the account's credentials out after the venue changed something about it.
+    pub(super) async fn probe_with(&self, change: AccountChange) -> Result<String, BrokerError> {
         self.world().change_account(self.place.key.0, &change).unwrap();
         let secret = self.drawer.0.lock().unwrap().clone();
         let live = BrokerSecret { mode: Mode::Live, ..secret };
@@ -235,11 +413,11 @@ impl Desk {
     }
 }
 
-fn house(place: &Place, venue: &Running, drawer: &Arc<Drawer>) -> Arc<dyn House> {
+fn house(place: &Place, venue: &Running, drawer: &Arc<Drawer>, clock: &Arc<dyn Clock>) -> Arc<dyn House> {
     let mut config = BrokersConfig::default();
     (place.lead)(venue.urls(), &mut config);
     let secrets = Arc::clone(drawer) as Arc<dyn Secrets>;
-    let ground = Ground { config: &config, secrets, clock: Arc::new(SystemClock::new()) };
+    let ground = Ground { config: &config, secrets, clock: Arc::clone(clock) };
     let row = VENUES.iter().find(|row| row.about.name == place.name).unwrap();
     (row.open)(&ground).unwrap()
 }
@@ -267,15 +445,15 @@ pub(super) fn refused<T: std::fmt::Debug>(answer: Result<T, BrokerError>) -> (Re
 }
 
 /// The kinds of order that need no position, each far enough from the market to rest.
-pub(super) fn resting() -> Vec<(OrderKind, Side)> {
-    let (trigger, limit) = (price("55000"), price("54900"));
+pub(super) fn resting(place: &Place) -> Vec<(OrderKind, Side)> {
+    let (trigger, limit) = (place.price("55000"), place.price("54900"));
     vec![
-        (OrderKind::Limit { limit: price("50000") }, Side::Buy),
-        (OrderKind::Limit { limit: price("70000") }, Side::Sell),
+        (OrderKind::Limit { limit: place.price("50000") }, Side::Buy),
+        (OrderKind::Limit { limit: place.price("70000") }, Side::Sell),
         (OrderKind::Stop { trigger }, Side::Sell),
         (OrderKind::StopLimit { trigger, limit }, Side::Sell),
         (OrderKind::TrailingStop { trail: Trail::Percent(Percent::new(dec("5"))) }, Side::Sell),
-        (OrderKind::TrailingStop { trail: Trail::Amount(price("3000")) }, Side::Sell),
+        (OrderKind::TrailingStop { trail: Trail::Amount(place.price("3000")) }, Side::Sell),
     ]
 }
 
@@ -285,17 +463,19 @@ pub(super) async fn keeps_its_promises(place: Place) {
     let balance = desk.broker.balance().await.unwrap();
     assert_eq!((balance.cash.get(), balance.equity.get()), (dec("100000"), dec("100000")));
     assert_eq!(desk.broker.positions().await.unwrap(), []);
-    let rules = desk.house.market().instrument(place.coin.parse().unwrap()).unwrap();
+    let rules = desk.rules().await;
     assert!(rules.tradable);
 
     // Bought, told by the stream, and counted as the venue counts.
     let bought = desk.buy("0.1");
     desk.broker.submit(bought.clone()).await.unwrap();
     let looked_up = desk.filled(&bought).await;
-    desk.reported(&bought, &ReportedState::Filled).await;
-    assert_eq!(executed(&looked_up), dec("0.1"));
+    if !place.deals_in_shares() {
+        desk.reported(&bought, &ReportedState::Filled).await;
+    }
+    assert_eq!(executed(&looked_up), bought.quantity.get());
     let kept: Decimal = looked_up.fills.iter().map(|fill| fill.kept.get()).sum();
-    assert_eq!(desk.held(), dec("0.1") - kept, "what the venue kept as its fee is known");
+    assert_eq!(desk.held(), bought.quantity.get() - kept, "what the venue kept as its fee is known");
     let fees: Decimal = looked_up.fills.iter().map(|fill| fill.fee.get()).sum();
     assert_eq!(desk.cash(), dec("94000") - fees);
     let positions = desk.broker.positions().await.unwrap();
@@ -318,7 +498,7 @@ pub(super) async fn keeps_its_promises(place: Place) {
 
 /// Each kind is placed and canceled, or refused by name before anything is sent.
 async fn every_kind(desk: &Desk, lot: &Quantity) {
-    for (kind, side) in resting() {
+    for (kind, side) in resting(&desk.place) {
         let ticket = desk.ticket(side, "0.01", kind);
         assert!(ticket.quantity.floor_to(*lot) == ticket.quantity);
         let before = desk.book().len();
@@ -341,19 +521,32 @@ async fn every_kind(desk: &Desk, lot: &Quantity) {
 
 async fn a_cancel(desk: &mut Desk) {
     let ticket = desk.rest("0.01");
-    desk.broker.submit(ticket.clone()).await.unwrap();
+    let answer = desk.broker.submit(ticket.clone()).await.unwrap();
     let held = desk.broker.balance().await.unwrap();
     let missing = held.cash.get() - held.buying_power.get();
-    assert!(missing <= dec("5"), "but for its fee, what our own order holds back is for Risk to take off");
+    if desk.place.deals_in_shares() {
+        let most = Decimal::TWO * held.cash.get();
+        assert!(held.buying_power > held.cash && held.buying_power.get() <= most, "it borrows as much again");
+    } else {
+        assert!(
+            missing <= dec("5"),
+            "but for its fee, what our own order holds back is for Risk to take off"
+        );
+    }
     // A program that was started anew knows nothing but what the engine tells it.
     desk.restart();
-    desk.cancel(&ticket).await.unwrap();
+    let mut known = desk.placed(&ticket);
+    if desk.place.deals_in_shares() {
+        known.known_as = Some(answer.broker_order);
+    }
+    desk.broker.cancel(known.clone()).await.unwrap();
     let found = wait_for("the cancel", || async {
-        desk.look_up(&ticket).await.unwrap().filter(|found| found.state == ReportedState::Canceled)
+        let found = desk.broker.order(known.clone()).await.unwrap();
+        found.filter(|found| found.state == ReportedState::Canceled)
     });
     assert_eq!(executed(&found.await), Decimal::ZERO);
     // Once more is no error: it has ended.
-    desk.cancel(&ticket).await.unwrap();
+    desk.broker.cancel(known).await.unwrap();
     assert_eq!(desk.look_up(&desk.buy("0.01")).await.unwrap(), None, "it was never sent");
     *desk = Desk::listening(desk.place).await;
 }
@@ -365,7 +558,7 @@ async fn what_is_lost_is_found(desk: &Desk) {
     let answer = desk.broker.submit(ticket.clone()).await;
     assert!(matches!(answer, Err(BrokerError::Unknown(_))), "{answer:?}");
     let found = desk.filled(&ticket).await;
-    assert_eq!(executed(&found), dec("0.01"));
+    assert_eq!(executed(&found), ticket.quantity.get());
     assert_eq!(desk.book().len(), 1);
     // One that the venue never took: nothing is said of it, and later it is not found.
     let ticket = desk.buy("0.01");
@@ -388,22 +581,25 @@ async fn what_is_lost_is_found(desk: &Desk) {
 async fn the_stream_comes_back(desk: &Desk) {
     desk.world().drop_streams(None);
     desk.resumed(2).await;
-    let ticket = desk.buy("0.02");
-    desk.broker.submit(ticket.clone()).await.unwrap();
-    desk.reported(&ticket, &ReportedState::Filled).await;
+    desk.hears_of_a_fill("0.02").await;
 }
 
 /// What a venue refuses, in which of the standard codes.
 pub(super) async fn refuses_in_standard_codes(place: Place, no_such: &str, too_small: &str) {
     let desk = Desk::listening(place).await;
-    let (code, why) = refused(desk.broker.submit(desk.buy("5")).await);
+    let (code, why) = desk.refusal(desk.buy("5")).await;
     assert_eq!(code, RefusalCode::InsufficientFunds, "{why}");
     assert!(why.contains("Nothing was bought or sold."), "{why}");
     let unknown = Ticket { symbol: no_such.parse().unwrap(), ..desk.buy("0.01") };
     assert_eq!(refused(desk.broker.submit(unknown).await).0, RefusalCode::InvalidSymbol);
     let (code, why) = refused(desk.broker.submit(desk.buy(too_small)).await);
     assert_eq!(code, RefusalCode::OrderRejected, "{why}");
-    assert_eq!(desk.book(), []);
+    if place.deals_in_shares() {
+        // It takes what cannot be paid for, and rejects it.
+        assert_eq!(desk.book().iter().map(|order| order.status).collect::<Vec<_>>(), [Status::Rejected]);
+    } else {
+        assert_eq!(desk.book(), []);
+    }
 }
 
 /// Credentials that can do more than trade, or less, are refused with the reason; wrong ones are.

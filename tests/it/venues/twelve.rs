@@ -74,7 +74,7 @@ fn signals() -> Vec<Signal> {
             || json!({"action": "buy", "quantity": "0.01234"}),
             C::Filled(Side::Buy, "0.01234"),
         ),
-        signal("below minimum", || json!({"action": "buy", "quantity": "0.00001"}), C::Refused("")),
+        signal("below minimum", || json!({"action": "buy", "quantity": "0.000001"}), C::Refused("")),
         signal(
             "unknown symbol",
             || json!({"action": "buy", "quantity": "0.01", "ticker": "NOSUCH/XYZ"}),
@@ -257,7 +257,7 @@ pub(super) async fn row(place: Place) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twelve_signals_become_the_right_orders_at_every_venue() {
-    let places = [super::binance::PLACE, super::coinbase::PLACE];
+    let places = [super::binance::PLACE, super::coinbase::PLACE, super::gemini::PLACE];
     let mut table = String::from("| signal |");
     let mut rows: Vec<String> = signals().iter().map(|signal| format!("| {} |", signal.name)).collect();
     for place in places {

@@ -5,7 +5,9 @@
 //! in as many parts as [`FillMode`] says, and never changes them.
 
 mod admission;
+mod amendment;
 mod asked;
+mod attachment;
 mod family;
 mod matching;
 mod order;
@@ -83,6 +85,8 @@ pub struct Rules {
     pub collar_pct: (Decimal, Decimal),
     /// How long an order without an end stands.
     pub gtc_for: TimeDelta,
+    /// Lets an order trade through a position to the other side, and several promise the same units.
+    pub crosses: bool,
     /// What a trade costs, if it does.
     pub fee: Option<Fee>,
     /// How often a client may use one name.
@@ -100,6 +104,7 @@ impl Default for Rules {
             qty_scale: 9,
             collar_pct: (Decimal::from(4), Decimal::new(25, 1)),
             gtc_for: TimeDelta::days(90),
+            crosses: false,
             fee: None,
             names: Names::ForEver,
             at_once_ends: Status::Canceled,

@@ -8,7 +8,7 @@
 //! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`line`] what
 //! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, [`settings`]
 //! where it has some, [`signed`] requests where it wants them, and a line in the [`table`]: [`alpaca`],
-//! [`binance`], [`bybit`], [`coinbase`], [`gemini`], [`schwab`].
+//! [`binance`], [`bybit`], [`coinbase`], [`gemini`], [`ibkr`], [`kraken`], [`schwab`].
 
 pub mod account;
 pub mod admin;
@@ -23,8 +23,10 @@ pub mod feed;
 pub mod flaky;
 pub mod gemini;
 pub mod http;
+pub mod ibkr;
 pub mod instrument;
 pub mod journal;
+pub mod kraken;
 pub mod limits;
 pub mod line;
 pub mod schwab;

@@ -191,7 +191,9 @@ impl Counter {
                 (self.level, Decimal::from(most), left, left)
             }
             Bound::Leak { most, per_second } => {
-                let gone = Decimal::from((now - self.since).num_milliseconds()) / Decimal::from(1000);
+                // A clock that is set back fills nothing.
+                let passed = (now - self.since).num_milliseconds().max(0);
+                let gone = Decimal::from(passed) / Decimal::from(1000);
                 let level = (self.level - gone * per_second).max(Decimal::ZERO);
                 let used = level + Decimal::from(weight);
                 *self = Self { since: now, level: if used > most { level } else { used } };
@@ -281,5 +283,6 @@ mod tests {
         assert_eq!(ask(0, 2), (d("4"), true, 2));
         assert_eq!(ask(1000, 1), (d("2.5"), false, 1), "what was refused did not raise it");
         assert_eq!(ask(60_000, 1), (d("1"), false, 1), "it does not fall below nothing");
+        assert_eq!(ask(0, 1), (d("2"), false, 1), "a clock that is set back does not fill it");
     }
 }

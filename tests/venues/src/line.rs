@@ -123,6 +123,14 @@ struct Pings {
     waits: Option<Instant>,
 }
 
+/// What is said again and again, so that the client knows that somebody is there.
+#[derive(Clone, Debug)]
+struct Beats {
+    every: Duration,
+    next: Instant,
+    what: Value,
+}
+
 /// What is heard on a stream.
 #[derive(Debug)]
 pub enum Heard {
@@ -146,6 +154,7 @@ pub struct Line {
     name: String,
     account: Option<String>,
     pings: Option<Pings>,
+    beats: Option<Beats>,
     /// What is to be told next, and not before its time.
     coming: Option<Delivery>,
 }
@@ -160,16 +169,9 @@ impl Line {
         channels: &[Channel],
     ) -> Self {
         let inbox = world.act(|state, _| state.hub.join(None, channels));
-        let line = Self {
-            world,
-            socket,
-            codec,
-            inbox,
-            name: request.path.clone(),
-            account: None,
-            pings: None,
-            coming: None,
-        };
+        let name = request.path.clone();
+        let (account, pings, beats, coming) = (None, None, None, None);
+        let line = Self { world, socket, codec, inbox, name, account, pings, beats, coming };
         line.note("opened");
         line
     }
@@ -199,6 +201,11 @@ impl Line {
         self.pings = Some(Pings { every, within, next: Instant::now() + every, sent: 0, waits: None });
     }
 
+    /// Says this from now on, this often, whatever else is said.
+    pub fn beat(&mut self, every: Duration, what: Value) {
+        self.beats.get_or_insert_with(|| Beats { every, next: Instant::now() + every, what });
+    }
+
     /// Sends a message. What cannot be sent is noticed when next something is to be heard.
     pub async fn say(&mut self, value: &Value) {
         if self.socket.send(self.codec.write(value)).await.is_err() {
@@ -210,8 +217,9 @@ impl Line {
     pub async fn hear(&mut self) -> Heard {
         loop {
             let next_ping = self.pings.map(|pings| pings.next);
+            let next_beat = self.beats.as_ref().map(|beats| beats.next);
             let due = self.coming.as_ref().map(|delivery| delivery.due);
-            let (is_time, is_due) = (at(next_ping), at(due));
+            let (is_time, is_beat, is_due) = (at(next_ping), at(next_beat), at(due));
             tokio::select! {
                 biased;
                 () = self.inbox.cut.notified() => return Heard::Over(Ended::Cut),
@@ -220,6 +228,7 @@ impl Line {
                         return Heard::Over(Ended::Closed);
                     }
                 }
+                () = is_beat => self.say_beat().await,
                 message = self.socket.next() => match message {
                     Some(Ok(Message::Pong(payload))) => self.answered(&payload),
                     Some(Ok(message)) if message.is_text() || message.is_binary() => {
@@ -239,6 +248,13 @@ impl Line {
                 },
             }
         }
+    }
+
+    async fn say_beat(&mut self) {
+        let Some(beats) = &mut self.beats else { return };
+        beats.next = Instant::now() + beats.every;
+        let what = beats.what.clone();
+        self.say(&what).await;
     }
 
     /// Sends the next ping, unless the last one is still waiting: then it has waited too long.

@@ -77,6 +77,12 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// Returns the answer that tells of some trouble.
     fn trouble(&self, trouble: &Trouble) -> Answer;
 
+    /// Answers what of the administration is this venue's own.
+    fn administer(&self, world: &World, request: &Request) -> Option<Answer> {
+        let (_, _) = (world, request);
+        None
+    }
+
     /// Returns the answer to a request that was one too many.
     fn over_limit(&self, exceeded: &Allowance) -> Answer {
         self.trouble(&Trouble::RateLimit).with("retry-after", exceeded.retry_after_s)
@@ -235,7 +241,9 @@ async fn respond(
         Err(_) => return Ok(response(&shared, Answer::empty(413))),
     };
     if request.path.starts_with("/admin") {
-        return Ok(response(&shared, admin::answer(&shared.world, &request)));
+        let own = shared.venue.administer(&shared.world, &request);
+        let answer = own.unwrap_or_else(|| admin::answer(&shared.world, &request));
+        return Ok(response(&shared, answer));
     }
     let answer = match handle(&shared, request, upgrade, &link).await {
         Outcome::Answer(answer) => answer,

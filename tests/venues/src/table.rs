@@ -12,6 +12,8 @@ use crate::binance;
 use crate::bybit;
 use crate::coinbase;
 use crate::gemini;
+use crate::ibkr::Ibkr;
+use crate::kraken;
 use crate::schwab::Schwab;
 use crate::server::{Server, Venue};
 use crate::world::{Options, World};
@@ -28,7 +30,7 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 6] = [
+pub const VENUES: [Entry; 8] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
     Entry { name: "bybit", options: bybit::options, start: |options| started(bybit::start(options)) },
@@ -38,6 +40,8 @@ pub const VENUES: [Entry; 6] = [
         start: |options| started(coinbase::start(options)),
     },
     Entry { name: "gemini", options: gemini::options, start: |options| started(gemini::start(options)) },
+    Entry { name: "ibkr", options: Options::default, start: |options| started(Ibkr::start(options)) },
+    Entry { name: "kraken", options: kraken::options, start: |options| started(kraken::start(options)) },
     Entry { name: "schwab", options: Schwab::options, start: |options| started(Schwab::start(options)) },
 ];
 
@@ -106,6 +110,14 @@ impl From<Alpaca> for Running {
     fn from(alpaca: Alpaca) -> Self {
         let urls = json!(alpaca.urls());
         let (world, server) = alpaca.into_parts();
+        Self { world, urls, server }
+    }
+}
+
+impl From<Ibkr> for Running {
+    fn from(ibkr: Ibkr) -> Self {
+        let urls = json!(ibkr.urls());
+        let (world, server) = ibkr.into_parts();
         Self { world, urls, server }
     }
 }

@@ -94,15 +94,21 @@ impl Book {
     pub fn place(&mut self, now: DateTime<Utc>, ticket: Ticket) -> Result<OrderId, Refusal> {
         let opens = self.check(&ticket)?;
         let id = self.admit(now, ticket, opens);
+        self.match_order(now, id);
+        self.match_legs(now, id);
+        Ok(id)
+    }
+
+    /// Puts an order into the book, its exits with it, and trades nothing yet.
+    pub(super) fn admit(&mut self, now: DateTime<Utc>, ticket: Ticket, opens: bool) -> OrderId {
+        let id = self.shelve(now, ticket, opens);
         self.bring_legs(now, id);
         self.tell_taken(now, id);
         self.tell_legs(now, id);
         if self.doomed {
             self.end(now, id, Status::Rejected);
         }
-        self.match_order(now, id);
-        self.match_legs(now, id);
-        Ok(id)
+        id
     }
 
     /// Takes two orders of which one ends the other, and trades what trades at once. The second is shown as a leg of the
@@ -117,7 +123,7 @@ impl Book {
         if first.client_order_id.is_some() && first.client_order_id == second.client_order_id {
             return Err(Refusal::DuplicateName);
         }
-        let (one, other) = (self.admit(now, first, opens.0), self.admit(now, second, opens.1));
+        let (one, other) = (self.shelve(now, first, opens.0), self.shelve(now, second, opens.1));
         self.make_rivals(one, other);
         if let Some(order) = self.orders.get_mut(&one) {
             order.legs = vec![other];
@@ -156,7 +162,8 @@ impl Book {
         if ticket.terms.post_only && takes { Err(Refusal::WouldTake) } else { Ok(opens) }
     }
 
-    fn admit(&mut self, now: DateTime<Utc>, ticket: Ticket, opens: bool) -> OrderId {
+    /// Puts an order into the book and tells nobody.
+    pub(super) fn shelve(&mut self, now: DateTime<Utc>, ticket: Ticket, opens: bool) -> OrderId {
         let status = if self.waits(&ticket) { Status::Accepted } else { Status::New };
         self.insert(fresh(self.next_id(), now, ticket, status, opens))
     }
@@ -314,7 +321,7 @@ impl Book {
     }
 
     /// Returns whether the order opens a position, if the account can pay for it or has it to sell.
-    fn check_worth(&self, ticket: &Ticket) -> Result<bool, Refusal> {
+    pub(super) fn check_worth(&self, ticket: &Ticket) -> Result<bool, Refusal> {
         self.check_worth_instead(ticket, None)
     }
 
@@ -334,6 +341,9 @@ impl Book {
             Side::Buy => position < Decimal::ZERO,
         };
         let qty = self.qty_of(ticket);
+        if closes && self.rules.crosses {
+            return self.check_crossing(ticket, qty, position.abs(), freed);
+        }
         if closes {
             let existing = position.abs();
             let (held, related) = self.held_but(&ticket.account, &ticket.symbol, ticket.side, freed);
@@ -348,6 +358,32 @@ impl Book {
         }
         let needs = self.worth_of(ticket);
         let has = account.investable(&self.feed) - self.reserved_but(&ticket.account, freed);
+        if needs > has {
+            return Err(Refusal::BuyingPower { has: has.max(Decimal::ZERO), needs });
+        }
+        Ok(true)
+    }
+
+    /// Returns whether an order goes through its position to the other side, if the account can pay for that part.
+    fn check_crossing(
+        &self,
+        ticket: &Ticket,
+        qty: Decimal,
+        existing: Decimal,
+        freed: Option<OrderId>,
+    ) -> Result<bool, Refusal> {
+        let beyond = qty - existing;
+        if beyond <= Decimal::ZERO {
+            return Ok(false);
+        }
+        if ticket.side == Side::Sell && !beyond.fract().is_zero() {
+            return Err(Refusal::FractionalShort);
+        }
+        let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
+        let worth = |size| self.worth_of(&Ticket { size: Size::Qty(size), ..ticket.clone() });
+        let needs = worth(beyond);
+        let closed = worth(existing);
+        let has = account.investable(&self.feed) + closed - self.reserved_but(&ticket.account, freed);
         if needs > has {
             return Err(Refusal::BuyingPower { has: has.max(Decimal::ZERO), needs });
         }
@@ -551,7 +587,7 @@ fn could_meet(a: &Ticket, b: &Ticket) -> bool {
     }
 }
 
-fn fitted(kind: Kind, change: &Change) -> Result<Kind, Refusal> {
+pub(super) fn fitted(kind: Kind, change: &Change) -> Result<Kind, Refusal> {
     use super::Trail;
     let (limit, stop, trail) = (change.limit, change.stop, change.trail);
     match kind {

@@ -9,5 +9,6 @@ mod binance;
 mod bybit;
 mod coinbase;
 mod gemini;
+mod kraken;
 mod python;
 mod schwab;
