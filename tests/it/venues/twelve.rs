@@ -257,7 +257,7 @@ pub(super) async fn row(place: Place) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twelve_signals_become_the_right_orders_at_every_venue() {
-    let places = [super::binance::PLACE, super::coinbase::PLACE, super::gemini::PLACE];
+    let places = [super::binance::PLACE, super::bybit::PLACE, super::coinbase::PLACE, super::gemini::PLACE];
     let mut table = String::from("| signal |");
     let mut rows: Vec<String> = signals().iter().map(|signal| format!("| {} |", signal.name)).collect();
     for place in places {
