@@ -54,7 +54,9 @@ impl Params {
         let read = |(name, value): (String, Value)| match value {
             Value::String(text) => Ok((name, text)),
             Value::Number(number) if name == "isLeverage" => Ok((name, number.to_string())),
-            _ => Err(Error::params(format!("{name} is no text"))),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                Err(Error::params(format!("{name} is no text")))
+            }
         };
         Ok(Self(fields.into_iter().map(read).collect::<Result<_, _>>()?))
     }

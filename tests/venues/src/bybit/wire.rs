@@ -163,7 +163,7 @@ pub(super) fn news(event: &Event) -> Vec<(&'static str, Value)> {
     let mut told = vec![frame("order", order(&event.order))];
     if let Some(done) = event.what.execution() {
         told.push(frame("execution", execution(&event.order, done, event.at)));
-        if event.number % 2 == 0 {
+        if event.number.is_multiple_of(2) {
             told.reverse();
         }
     }
