@@ -125,7 +125,9 @@ fn next(here: &BTreeSet<u32>, rows: &Rows, newest: u32) -> Result<u32, Blocked> 
     let all: BTreeSet<u32> = here.iter().chain(named.keys()).copied().collect();
     let next = all.last().and_then(|last| last.checked_add(1)).ok_or(Blocked::NoNumber)?;
     let after = are_read(all.iter().copied().chain([next]));
-    let cut_off = are_read(all).into_iter().find_map(|version| {
+    let mut read = are_read(here.iter().copied());
+    read.extend(are_read(all));
+    let cut_off = read.into_iter().find_map(|version| {
         let rows = named.get(&version).filter(|_| !after.contains(&version))?;
         Some(Blocked::Needed { version, rows: *rows })
     });

@@ -249,7 +249,9 @@ fn hear(ear: &mut Ear, frames: &[Value]) -> Vec<Heard> {
 }
 
 fn reports(heard: &[Heard]) -> Vec<&OrderReport> {
-    let report = |heard| if let &Heard::Report(ref report) = heard { Some(&**report) } else { None };
+    fn report(heard: &Heard) -> Option<&OrderReport> {
+        if let Heard::Report(report) = heard { Some(report) } else { None }
+    }
     heard.iter().filter_map(report).collect()
 }
 

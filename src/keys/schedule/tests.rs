@@ -62,6 +62,9 @@ fn no_new_version_is_made_while_rows_could_then_not_be_read() {
     // Put back from its copy, a version that was lost must still be one of those that are read.
     assert_eq!(planned(&[(2, 1), (3, 2)], &[(1, 8)], 3).next, Err(Blocked::Needed { version: 1, rows: 8 }));
     assert_eq!(planned(&[(2, 1), (3, 2), (4, 3)], &[(1, 8)], 3).next, Ok(5), "it is out of reach already");
+    // One that is lost takes no place from those that are here.
+    let lost_between = planned(&[(1, 0), (4, 0), (6, 0)], &[(1, 1), (7, 1)], 0);
+    assert_eq!(lost_between.next, Err(Blocked::Needed { version: 1, rows: 1 }));
 }
 
 #[test]

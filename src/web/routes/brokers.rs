@@ -10,7 +10,7 @@ use trade_actors::domain::account::{PAPER, may_connect, may_disconnect};
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
 use trade_actors::domain::report::RefusalCode;
-use trade_actors::domain::user::{Connection, UserState};
+use trade_actors::domain::user::{Connection, Role, UserState};
 use trade_actors::ports::broker::BrokerError;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -99,6 +99,12 @@ pub(crate) async fn connect(call: Call) -> Result<Answer, Problem> {
     let new: NewBroker = call.json().map_err(unquoted)?;
     let account = call.account().await?;
     let Wanted { mut connection, secret } = new.wanted()?;
+    if secret.as_ref().is_some_and(|secret| secret.auth.kind() == Kind::Account)
+        && account.role != Role::Operator
+    {
+        let detail = "the way to this broker is open already, to whoever runs this engine; nothing was connected; ask them";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "OPERATOR_ONLY", detail));
+    }
     // Asked again where it counts; here so that no keys are sent anywhere for nothing.
     may_connect(&account, &connection)?;
     let engine = call.engine()?;

@@ -375,6 +375,7 @@ mod tests {
               "at": "2026-01-05T14:30:01Z",
               "execution_id": "e-1",
               "fee": "0",
+              "fee_quantity": "0",
               "price": "175.2",
               "quantity": "4"
             }

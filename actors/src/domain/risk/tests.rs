@@ -11,6 +11,7 @@ use crate::domain::report::RefusalCode;
 use crate::domain::signal::{Action, DeliveryKey, Instruction, OrderKind, Origin, Side, Signal};
 
 mod halts;
+mod live;
 
 fn dec(text: &str) -> Decimal {
     text.parse().unwrap()
@@ -327,21 +328,6 @@ fn a_suspended_user_sends_nothing() {
         fine().with(|case| case.suspended = Some("3 failures".to_owned())).denied(),
         DenialCode::Suspended
     );
-}
-
-#[test]
-fn the_free_plan_trades_paper_money_only() {
-    let live = fine().with(|case| case.connection.mode = Mode::Live);
-    assert_eq!(live.denied(), DenialCode::Plan);
-    assert_eq!(live.with(|case| case.plan = Plan::Basic).denied(), DenialCode::LiveOff);
-}
-
-#[test]
-fn real_money_is_traded_only_where_that_is_switched_on_and_what_is_held_can_be_left() {
-    let off = fine().with(|case| (case.plan, case.connection.mode) = (Plan::Basic, Mode::Live));
-    assert_eq!(off.denied(), DenialCode::LiveOff);
-    assert!(off.clone().with(|case| case.connection.is_live_on = true).review().is_ok());
-    assert!(off.holding("10").closing().review().is_ok());
 }
 
 #[test]
