@@ -269,7 +269,7 @@ async fn twelve_signals_become_the_right_orders_at_every_venue() {
     let mut rows: Vec<String> = signals().iter().map(|signal| format!("| {} |", signal.name)).collect();
     for place in places {
         table.push_str(&format!(" {} |", place.name));
-        for (row, cell) in rows.iter_mut().zip(row(place).await) {
+        for (row, cell) in rows.iter_mut().zip(Box::pin(row(place)).await) {
             row.push_str(&format!(" {cell} |"));
         }
     }
