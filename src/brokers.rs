@@ -25,6 +25,7 @@ pub mod alpaca;
 pub mod binance;
 pub mod board;
 pub mod bucket;
+pub mod bybit;
 pub mod coinbase;
 pub mod credentials;
 pub mod dial;
@@ -43,6 +44,7 @@ pub mod venue;
 pub const VENUES: &[Row] = &[
     Row { about: &alpaca::ABOUT, open: alpaca::open },
     Row { about: &binance::ABOUT, open: binance::open },
+    Row { about: &bybit::ABOUT, open: bybit::open },
     Row { about: &coinbase::ABOUT, open: coinbase::open },
     Row { about: &gemini::ABOUT, open: gemini::open },
     Row { about: &kraken::ABOUT, open: kraken::open },

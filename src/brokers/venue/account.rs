@@ -1,6 +1,6 @@
 //! One account at a venue, as the engine asks for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use rust_decimal::Decimal;
 use tokio::task::JoinSet;
 
-use trade_actors::domain::ids::{ClientOrderId, ConnectionId, UserId};
+use trade_actors::domain::ids::{ClientOrderId, ConnectionId, ExecutionId, UserId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Money, Net, Price, Quantity};
 use trade_actors::domain::order::Ticket;
@@ -43,6 +43,8 @@ struct Working {
     placed: Placed,
     /// How much of it was told.
     told: Quantity,
+    /// Executions that are counted in that.
+    counted: BTreeSet<ExecutionId>,
     /// What one unit of it holds back.
     price: Decimal,
 }
@@ -222,7 +224,12 @@ impl Account {
         let price = price.filter(|_| holds).map_or(Decimal::ZERO, Price::get);
         let mut working = lock(&self.working);
         let entry = working.entry(ticket.id);
-        entry.or_insert_with(|| Working { placed: placed.clone(), told: Quantity::ZERO, price });
+        entry.or_insert_with(|| Working {
+            placed: placed.clone(),
+            told: Quantity::ZERO,
+            counted: BTreeSet::new(),
+            price,
+        });
     }
 
     /// Notes what was told of an order.
@@ -231,7 +238,9 @@ impl Account {
         if report.state != ReportedState::Open {
             working.remove(&report.order);
         } else if let Some(known) = working.get_mut(&report.order) {
-            let filled: Quantity = report.fills.iter().map(|fill| fill.quantity).sum();
+            let counted = &mut known.counted;
+            let new = report.fills.iter().filter(|fill| counted.insert(fill.execution.clone()));
+            let filled: Quantity = new.map(|fill| fill.quantity).sum();
             let done = report.done.map_or(known.told + filled, |done| done.quantity);
             known.told = known.told.max(done);
             known.placed.known_as = Some(report.broker_order.clone());

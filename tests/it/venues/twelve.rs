@@ -237,11 +237,18 @@ impl Person {
             ))
         })
         .await;
-        let at_venue = self
-            .orders()
-            .iter()
-            .any(|order| order.status.is_open() && order.ticket.kind.stop() == Some(dec(stop)));
-        if at_venue { "stop at the venue" } else { "stop watched here" }.to_owned()
+        let at_venue = || {
+            let orders = self.orders();
+            orders.iter().any(|order| order.status.is_open() && order.ticket.kind.stop() == Some(dec(stop)))
+        };
+        // As long as a stop may take to rest at a venue.
+        for _ in 0..40 {
+            if at_venue() {
+                return "stop at the venue".to_owned();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        "stop watched here".to_owned()
     }
 }
 
@@ -257,7 +264,7 @@ pub(super) async fn row(place: Place) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twelve_signals_become_the_right_orders_at_every_venue() {
-    let places = [super::binance::PLACE, super::coinbase::PLACE];
+    let places = [super::binance::PLACE, super::bybit::PLACE, super::coinbase::PLACE];
     let mut table = String::from("| signal |");
     let mut rows: Vec<String> = signals().iter().map(|signal| format!("| {} |", signal.name)).collect();
     for place in places {

@@ -8,13 +8,14 @@
 //! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`mod@line`] what
 //! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, [`settings`]
 //! where it has some, [`signed`] requests where it wants them, and a line in the [`table`]: [`alpaca`],
-//! [`binance`], [`coinbase`], [`gemini`], [`ibkr`], [`kraken`], [`schwab`].
+//! [`binance`], [`bybit`], [`coinbase`], [`gemini`], [`ibkr`], [`kraken`], [`schwab`].
 
 pub mod account;
 pub mod admin;
 pub mod alpaca;
 pub mod binance;
 pub mod book;
+pub mod bybit;
 pub mod clock;
 pub mod coinbase;
 pub mod faults;

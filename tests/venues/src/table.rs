@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::alpaca::Alpaca;
 use crate::binance;
+use crate::bybit;
 use crate::coinbase;
 use crate::gemini;
 use crate::ibkr::Ibkr;
@@ -29,9 +30,10 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 7] = [
+pub const VENUES: [Entry; 8] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
+    Entry { name: "bybit", options: bybit::options, start: |options| started(bybit::start(options)) },
     Entry {
         name: "coinbase",
         options: coinbase::options,

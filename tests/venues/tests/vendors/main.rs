@@ -6,6 +6,7 @@
 
 mod alpaca;
 mod binance;
+mod bybit;
 mod coinbase;
 mod gemini;
 mod kraken;
