@@ -289,6 +289,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         | Event::LoginFailed { .. }
         | Event::ConnectionRemoved { .. }
         | Event::DefaultConnectionSet { .. }
+        | Event::RouteSet { .. }
         | Event::LiveTradingSet { .. }
         | Event::SourceLimitsChanged { .. }
         | Event::ProtectionChanged { .. }

@@ -243,6 +243,7 @@ impl Projection {
             | Event::ConnectionAdded { .. }
             | Event::ConnectionRemoved { .. }
             | Event::DefaultConnectionSet { .. }
+            | Event::RouteSet { .. }
             | Event::LiveTradingSet { .. }
             | Event::SourceLimitsChanged { .. }
             | Event::ProtectionChanged { .. }

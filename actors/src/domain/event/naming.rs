@@ -16,6 +16,7 @@ impl Event {
             Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
             Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
+            Self::RouteSet { .. } => "BROKER_ROUTED",
             Self::LiveTradingSet { is_on: true, .. } => "LIVE_TRADING_ON",
             Self::LiveTradingSet { is_on: false, .. } => "LIVE_TRADING_OFF",
             Self::LimitsChanged { .. } => "LIMITS_CHANGED",
@@ -83,6 +84,7 @@ impl Event {
             Self::ConnectionRemoved { connection }
             | Self::DefaultConnectionSet { connection }
             | Self::LiveTradingSet { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
+            Self::RouteSet { class, .. } => ("Route", Some(class.as_str().to_owned())),
             Self::LimitsChanged { .. } => ("Limits", None),
             Self::SourceLimitsChanged { source, .. } => ("Limits", Some(source.to_string())),
             Self::SourceCreated { source, .. }
@@ -149,6 +151,7 @@ impl Event {
             | Self::ConnectionAdded { .. }
             | Self::ConnectionRemoved { .. }
             | Self::DefaultConnectionSet { .. }
+            | Self::RouteSet { .. }
             | Self::LiveTradingSet { .. }
             | Self::LimitsChanged { .. }
             | Self::SourceLimitsChanged { .. }
