@@ -259,6 +259,7 @@ async fn raise(
         clock,
         admission: config.admission.limits(),
         passivate_after: config.engine.passivate_after(),
+        offline_after: config.engine.offline_after(),
     };
     let engine = Engine::start(parts).await.context("the engine did not start")?;
     let login_link = login_link || ready_file.is_some() || owner.is_new;

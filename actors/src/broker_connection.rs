@@ -15,8 +15,9 @@ use crate::domain::ids::{ClientOrderId, ConnectionId};
 use crate::domain::instrument::Symbol;
 use crate::domain::order::Ticket;
 use crate::domain::portfolio::Balance;
-use crate::domain::report::RefusalCode;
+use crate::domain::report::{OrderReport, RefusalCode};
 use crate::domain::restart::backoff;
+use crate::domain::stages::Stamp;
 use crate::execution::{Answer, Connected, ExecutionMsg, Survey};
 use crate::fault;
 use crate::ports::broker::{Broker, BrokerError, Placed, Told};
@@ -89,6 +90,8 @@ pub struct ConnectionState {
     /// Orders handed to the broker and not answered for. They outlive an Execution that fails meanwhile.
     submitting: Arc<Mutex<BTreeSet<ClientOrderId>>>,
     attempts: u32,
+    /// Since when the broker cannot be reached.
+    down_since: Option<Stamp>,
     balance: Option<Balance>,
     session: Arc<Life>,
     /// Whether the broker is being asked for all it has, and whether it is to be asked again after a while. One question
@@ -115,6 +118,7 @@ impl Actor for BrokerConnection {
             requests: JoinSet::new(),
             submitting: Arc::default(),
             attempts: 0,
+            down_since: None,
             balance: None,
             surveying: false,
             survey_armed: false,
@@ -191,13 +195,13 @@ impl ConnectionState {
                 let pause = backoff(self.attempts);
                 self.attempts = self.attempts.saturating_add(1);
                 tracing::warn!(connection = %self.args.connection, %error, ?pause, "the broker session was not opened");
-                self.session.is(Session::Failed { reason: error.to_string() });
+                self.is_down(&error);
                 me.send_after(pause, || ConnectionMsg::Connect);
                 return;
             }
         };
         self.attempts = 0;
-        self.session.is(Session::Open);
+        self.is_up();
         let lines = Arc::downgrade(&self.args.lines);
         let resumed = me.clone();
         self.args.broker.stream(Box::new(move |told| match (told, lines.upgrade()) {
@@ -213,6 +217,31 @@ impl ConnectionState {
         me.send_after(POLL, || ConnectionMsg::Poll);
     }
 
+    /// Takes note that the broker was reached.
+    fn is_up(&mut self) {
+        self.down_since = None;
+        self.session.is(Session::Open);
+        self.tell_user(UserMsg::Reached(self.args.connection));
+    }
+
+    /// Takes note that the broker was not reached; its owner is told when that lasts.
+    fn is_down(&mut self, error: &BrokerError) {
+        let (connection, shared) = (self.args.connection, &self.args.lines.shared);
+        let now = shared.clock.stamp();
+        let since = *self.down_since.get_or_insert(now);
+        let reason = error.to_string();
+        self.session.is(Session::Failed { reason: reason.clone() });
+        if Duration::from_micros(now.since(since)) >= shared.offline_after {
+            self.tell_user(UserMsg::Lost(connection, reason));
+        }
+    }
+
+    fn tell_user(&self, msg: UserMsg) {
+        if self.args.lines.user.cast(msg).is_err() {
+            tracing::debug!("the user's actor is restarting");
+        }
+    }
+
     /// Execution looks open orders up first; only then the user hands over new signals.
     fn announce(&mut self, me: &ActorRef<ConnectionMsg>, balance: Balance) {
         self.balance = Some(balance);
@@ -221,9 +250,7 @@ impl ConnectionState {
         let account = Connected { connection, actor: me.clone(), broker, market, balance };
         lines.execution.tell(ExecutionMsg::Connected(Box::new(account)));
         lines.risk.tell(RiskMsg::Balance(connection, balance));
-        if lines.user.cast(UserMsg::Connected(connection, balance)).is_err() {
-            tracing::debug!("the user's actor is restarting");
-        }
+        self.tell_user(UserMsg::Connected(connection, balance));
     }
 
     /// Submits an order, unless it is being submitted: the answer to that decides what comes next.
@@ -233,6 +260,7 @@ impl ConnectionState {
         }
         let submitting = Arc::clone(&self.submitting);
         let (broker, lines) = (Arc::clone(&self.args.broker), Arc::clone(&self.args.lines));
+        let asking = me.clone();
         self.request(me, async move {
             let order = ticket.id;
             let sent = lines.shared.clock.stamp();
@@ -240,6 +268,9 @@ impl ConnectionState {
             fault::point("broker_connection.answered");
             let acknowledged = lines.shared.clock.stamp();
             set(&submitting).remove(&order);
+            if is_outage(&result) && asking.cast(ConnectionMsg::SurveySoon).is_err() {
+                tracing::debug!("the connection stopped before its submission was answered");
+            }
             lines.execution.tell(ExecutionMsg::Answered(Box::new(Answer {
                 order,
                 sent,
@@ -301,13 +332,13 @@ impl ConnectionState {
         self.surveying = false;
         match told {
             Ok(survey) => {
-                self.session.is(Session::Open);
+                self.is_up();
                 self.args.lines.execution.tell(ExecutionMsg::Surveyed(Box::new(survey)));
             }
             Err(error) => {
                 let connection = self.args.connection;
                 tracing::warn!(%connection, %error, "the broker did not tell what it has; asking again");
-                self.session.is(Session::Failed { reason: error.to_string() });
+                self.is_down(&error);
                 self.survey_soon(me);
             }
         }
@@ -342,6 +373,15 @@ impl ConnectionState {
             };
             lines.risk.tell(RiskMsg::Quoted(connection, symbol, asked));
         });
+    }
+}
+
+/// Returns whether an answer may mean that the broker cannot be reached at all.
+const fn is_outage(result: &Result<OrderReport, BrokerError>) -> bool {
+    match result {
+        Err(BrokerError::NotReceived { code, .. }) => matches!(code, RefusalCode::BrokerUnavailable),
+        Err(BrokerError::Unknown(_)) => true,
+        Ok(_) | Err(BrokerError::Refused(_) | BrokerError::Taken(_)) => false,
     }
 }
 

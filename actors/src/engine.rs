@@ -89,6 +89,8 @@ pub struct Parts {
     pub admission: Admission,
     /// After how long without work a user's actors are stopped.
     pub passivate_after: Duration,
+    /// How long a broker account cannot be reached before its owner is told.
+    pub offline_after: Duration,
 }
 
 /// What actors share; fixed for the life of the engine.
@@ -108,6 +110,8 @@ pub struct Shared {
     pub admission: Admission,
     /// After how long without work a user's actors are stopped.
     pub passivate_after: Duration,
+    /// How long a broker account cannot be reached before its owner is told.
+    pub offline_after: Duration,
     /// Everybody's kill switch.
     pub halt: KillSwitch,
     /// What is measured of every signal.
@@ -165,7 +169,7 @@ impl Engine {
     /// # Errors
     /// When an actor cannot start or the projections cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { ledger, views, watched, brokers, feeds, clock, admission, passivate_after } = parts;
+        let Parts { ledger, views, watched, brokers, feeds, clock, admission, .. } = parts;
         let shared = Arc::new(Shared {
             ledger,
             views,
@@ -173,7 +177,8 @@ impl Engine {
             brokers,
             clock,
             admission,
-            passivate_after,
+            passivate_after: parts.passivate_after,
+            offline_after: parts.offline_after,
             halt: KillSwitch::default(),
             meters: Meters::default(),
             sessions: Arc::default(),

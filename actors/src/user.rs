@@ -47,6 +47,10 @@ pub enum UserMsg {
     Command(Command, RpcReplyPort<Result<(), Refused>>),
     /// A broker account is ready.
     Connected(ConnectionId, Balance),
+    /// A broker account answered.
+    Reached(ConnectionId),
+    /// A broker account could not be reached for a while, and why.
+    Lost(ConnectionId, String),
     /// Facts that the children committed.
     Facts(Arc<[Arc<Event>]>),
     /// The broker's session takes longer: acknowledge what waits.
@@ -161,6 +165,8 @@ impl Actor for User {
                 }
                 Box::pin(state.run()).await?;
             }
+            UserMsg::Reached(connection) => Box::pin(state.reached(connection)).await,
+            UserMsg::Lost(connection, reason) => Box::pin(state.lost(connection, reason)).await,
             UserMsg::Facts(events) => {
                 let now = state.args.shared.clock.now();
                 if let Some(user) = state.phase.user() {

@@ -70,6 +70,22 @@ pub enum Event {
         /// The account.
         connection: ConnectionId,
     },
+    /// A broker account could not be reached for a while, so that its owner is told.
+    ConnectionLost {
+        /// The account.
+        connection: ConnectionId,
+        /// Its shown name.
+        name: String,
+        /// What the last attempt came to.
+        reason: String,
+    },
+    /// It can be reached again.
+    ConnectionRestored {
+        /// The account.
+        connection: ConnectionId,
+        /// Its shown name.
+        name: String,
+    },
     /// Signals for a kind of market that name no account go to this one from now on.
     RouteSet {
         /// The kind of market.

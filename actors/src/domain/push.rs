@@ -263,6 +263,19 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
             let (by, reason, cause, until) = (by.clone(), String::new(), None, None);
             vec![Body::Trading { halted: false, scope: *scope, by, reason, cause, until }]
         }
+        Event::ConnectionLost { name, reason, .. } => {
+            let message = format!(
+                "{name} cannot be reached: {reason}. It is tried again and again. Until it answers, new orders there are \
+                 refused, and stops that the broker holds stay there."
+            );
+            let (level, title) = (NotificationLevel::Error, "Broker offline".to_owned());
+            vec![Body::Notification(Notification { level, title, message })]
+        }
+        Event::ConnectionRestored { name, .. } => {
+            let message = format!("{name} answers again. New orders are taken.");
+            let (level, title) = (NotificationLevel::Info, "Broker back online".to_owned());
+            vec![Body::Notification(Notification { level, title, message })]
+        }
         Event::UserSuspended { reason } => vec![Body::Notification(Notification {
             level: NotificationLevel::Error,
             title: "Trading suspended".to_owned(),

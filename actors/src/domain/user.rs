@@ -2,7 +2,8 @@
 
 mod working;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,20 @@ impl Connection {
         let (name, hint, account) = Default::default();
         Self { id, broker: broker.into(), mode, name, hint, account, is_live_on: false }
     }
+
+    /// Returns its shown name, or words for one that was given none.
+    #[must_use]
+    pub fn title(&self) -> Cow<'_, str> {
+        if !self.name.is_empty() {
+            return Cow::Borrowed(&self.name);
+        }
+        if self.broker == PAPER {
+            return Cow::Borrowed("Paper account");
+        }
+        let mut letters = self.broker.chars();
+        let broker: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        Cow::Owned(format!("{broker} {}", self.mode.as_str()))
+    }
 }
 
 /// Whether new orders are taken.
@@ -165,6 +180,9 @@ pub struct UserState {
     pub limits: Limits,
     /// Their broker accounts; the first is the default.
     pub connections: Vec<Connection>,
+    /// Accounts whose owner was told that they cannot be reached, and not yet that they can.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost: BTreeSet<ConnectionId>,
     /// Which account the signals for a kind of market go to, where it is not the default one (FR-020).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub routes: BTreeMap<AssetClass, ConnectionId>,
@@ -221,6 +239,7 @@ impl UserState {
             suspended: None,
             limits,
             connections: Vec::new(),
+            lost: BTreeSet::new(),
             routes: BTreeMap::new(),
             positions: Vec::new(),
             protections: Vec::new(),
@@ -262,10 +281,11 @@ impl UserState {
         default.or_else(|| self.positions.iter().find(|held| held.symbol == symbol))
     }
 
-    /// Returns whether nothing is open, and no halt is to be ended, so that no actor is needed.
+    /// Returns whether nothing is open, no halt is to be ended and nothing lost is to be found, so that no actor is needed.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.working.is_empty() && self.positions.is_empty() && self.trading.until().is_none()
+        let waits = self.trading.until().is_some() || !self.lost.is_empty();
+        self.working.is_empty() && self.positions.is_empty() && !waits
     }
 
     /// Returns whether new orders are taken at a moment: a halt whose time is over stops nothing.
@@ -356,12 +376,19 @@ impl UserState {
             Event::LimitsChanged { limits } => self.limit(limits.clone(), at),
             Event::ConnectionRemoved { connection } => {
                 self.connections.retain(|known| known.id != *connection);
+                self.lost.remove(connection);
                 self.routes.retain(|_, account| account != connection);
                 self.balances.remove(connection);
                 self.openings.remove(connection);
             }
             Event::DefaultConnectionSet { connection } => {
                 self.connections.sort_by_key(|known| known.id != *connection);
+            }
+            Event::ConnectionLost { connection, .. } => {
+                self.lost.insert(*connection);
+            }
+            Event::ConnectionRestored { connection, .. } => {
+                self.lost.remove(connection);
             }
             Event::RouteSet { class, connection: Some(connection) } => {
                 self.routes.insert(*class, *connection);

@@ -243,6 +243,8 @@ impl Projection {
             | Event::ConnectionAdded { .. }
             | Event::ConnectionRemoved { .. }
             | Event::DefaultConnectionSet { .. }
+            | Event::ConnectionLost { .. }
+            | Event::ConnectionRestored { .. }
             | Event::RouteSet { .. }
             | Event::LiveTradingSet { .. }
             | Event::SourceLimitsChanged { .. }

@@ -51,6 +51,31 @@ impl State {
         self.change(event, |user| may_go_live(user, account), caller).await
     }
 
+    /// Records that an account answers again, if its owner was told that it did not.
+    pub(super) async fn reached(&mut self, connection: ConnectionId) {
+        let Some(user) = self.phase.user().filter(|user| user.lost.contains(&connection)) else { return };
+        if let Some(name) = title(user, connection) {
+            self.record(Event::ConnectionRestored { connection, name }).await;
+        }
+    }
+
+    /// Records that an account cannot be reached, once.
+    pub(super) async fn lost(&mut self, connection: ConnectionId, reason: String) {
+        let Some(user) = self.phase.user().filter(|user| !user.lost.contains(&connection)) else { return };
+        if let Some(name) = title(user, connection) {
+            self.record(Event::ConnectionLost { connection, name, reason }).await;
+        }
+    }
+
+    /// Records how an account is. While the log is down it comes again with the next answer, or the next failure.
+    async fn record(&mut self, event: Event) {
+        let fact = Fact::new(Some(self.args.id), event.clone());
+        match self.args.shared.ledger.commit(vec![fact]).await {
+            Ok(receipt) => self.told(vec![event.into()], receipt.at),
+            Err(error) => tracing::warn!(%error, "how a broker account is could not be recorded"),
+        }
+    }
+
     /// Has the signals for a kind of market go to an account from now on, or to the default one again.
     pub(super) async fn direct(
         &mut self,
@@ -112,4 +137,8 @@ impl State {
         self.revive(&fresh).await?;
         Ok(outcome.map(|_| ()))
     }
+}
+
+fn title(user: &UserState, connection: ConnectionId) -> Option<String> {
+    Some(user.connections.iter().find(|known| known.id == connection)?.title().into_owned())
 }

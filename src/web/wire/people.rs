@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
-use trade_actors::domain::account::PAPER;
 use trade_actors::domain::event::HaltCause;
 use trade_actors::domain::feed;
 use trade_actors::domain::ids::ConnectionId;
@@ -290,7 +289,7 @@ impl<'a> Broker<'a> {
         };
         Self {
             id: connection.id.uuid(),
-            name: shown_name(connection),
+            name: connection.title(),
             broker: &connection.broker,
             mode: connection.mode.as_str(),
             live_trading: connection.is_live_on,
@@ -308,19 +307,6 @@ impl<'a> Broker<'a> {
             last_seen_at: balance.map(|balance| moment(balance.at)),
         }
     }
-}
-
-/// Returns a connection's name, or words for one that was given none.
-fn shown_name(connection: &Connection) -> Cow<'_, str> {
-    if !connection.name.is_empty() {
-        return Cow::Borrowed(&connection.name);
-    }
-    if connection.broker == PAPER {
-        return Cow::Borrowed("Paper account");
-    }
-    let mut letters = connection.broker.chars();
-    let broker: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-    Cow::Owned(format!("{broker} {}", connection.mode.as_str()))
 }
 
 impl<'a> Token<'a> {

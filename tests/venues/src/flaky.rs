@@ -1,6 +1,6 @@
 //! A broker that fails by script, in front of one that does not.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct Script(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     submissions: VecDeque<Fault>,
+    /// Brokers that nobody can reach.
+    down: BTreeSet<String>,
     journal: Vec<Asked>,
 }
 
@@ -60,6 +62,27 @@ impl Script {
     /// Adds what happens to the next submissions, after those already scripted. Afterwards all pass.
     pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.lock().submissions.extend(faults);
+    }
+
+    /// Makes a broker one that nobody can reach, or that all can reach again.
+    pub fn set_down(&self, broker: &str, is_down: bool) {
+        let mut inner = self.lock();
+        if is_down {
+            inner.down.insert(broker.to_owned());
+        } else {
+            inner.down.remove(broker);
+        }
+    }
+
+    /// Says whether a request gets to a broker.
+    fn reach(&self, broker: &str) -> Result<(), BrokerError> {
+        match self.lock().down.contains(broker) {
+            true => Err(BrokerError::NotReceived {
+                code: RefusalCode::BrokerUnavailable,
+                retry_after: Duration::ZERO,
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Returns all that was asked so far.
@@ -103,7 +126,7 @@ impl Brokers for FlakyBrokers {
         broker: &str,
     ) -> Result<Arc<dyn Broker>, UnknownBroker> {
         let behind = self.brokers.open(user, connection, broker)?;
-        Ok(Arc::new(Flaky { script: self.script.clone(), behind }))
+        Ok(Arc::new(Flaky { script: self.script.clone(), name: broker.to_owned(), behind }))
     }
 
     fn market(&self, broker: &str) -> Option<Arc<dyn Market>> {
@@ -114,16 +137,22 @@ impl Brokers for FlakyBrokers {
 #[derive(Debug)]
 struct Flaky {
     script: Script,
+    name: String,
     behind: Arc<dyn Broker>,
 }
 
 impl Broker for Flaky {
     fn connect(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
-        self.behind.connect()
+        async move {
+            self.script.reach(&self.name)?;
+            self.behind.connect().await
+        }
+        .boxed()
     }
 
     fn submit(&self, ticket: Ticket) -> BoxFuture<'_, Result<OrderReport, BrokerError>> {
         async move {
+            self.script.reach(&self.name)?;
             match self.script.submission(ticket.id) {
                 Fault::None => self.behind.submit(ticket).await,
                 Fault::Unreachable => Err(BrokerError::NotReceived {
@@ -147,16 +176,28 @@ impl Broker for Flaky {
 
     fn cancel(&self, order: Placed) -> BoxFuture<'_, Result<(), BrokerError>> {
         self.script.note(Asked::Cancel(order.ticket.id));
-        self.behind.cancel(order)
+        async move {
+            self.script.reach(&self.name)?;
+            self.behind.cancel(order).await
+        }
+        .boxed()
     }
 
     fn order(&self, order: Placed) -> BoxFuture<'_, Result<Option<OrderReport>, BrokerError>> {
         self.script.note(Asked::LookUp(order.ticket.id));
-        self.behind.order(order)
+        async move {
+            self.script.reach(&self.name)?;
+            self.behind.order(order).await
+        }
+        .boxed()
     }
 
     fn open_orders(&self) -> BoxFuture<'_, Result<Vec<OrderReport>, BrokerError>> {
-        self.behind.open_orders()
+        async move {
+            self.script.reach(&self.name)?;
+            self.behind.open_orders().await
+        }
+        .boxed()
     }
 
     fn promises(&self) -> Promises {
@@ -172,11 +213,19 @@ impl Broker for Flaky {
     }
 
     fn balance(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
-        self.behind.balance()
+        async move {
+            self.script.reach(&self.name)?;
+            self.behind.balance().await
+        }
+        .boxed()
     }
 
     fn positions(&self) -> BoxFuture<'_, Result<Vec<Position>, BrokerError>> {
-        self.behind.positions()
+        async move {
+            self.script.reach(&self.name)?;
+            self.behind.positions().await
+        }
+        .boxed()
     }
 
     fn stream(&self, to: Listener) {

@@ -16,6 +16,8 @@ impl Event {
             Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
             Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
+            Self::ConnectionLost { .. } => "BROKER_LOST",
+            Self::ConnectionRestored { .. } => "BROKER_RESTORED",
             Self::RouteSet { .. } => "BROKER_ROUTED",
             Self::LiveTradingSet { is_on: true, .. } => "LIVE_TRADING_ON",
             Self::LiveTradingSet { is_on: false, .. } => "LIVE_TRADING_OFF",
@@ -82,6 +84,8 @@ impl Event {
             Self::UserCreated { .. } | Self::UserSuspended { .. } | Self::UserResumed => ("User", None),
             Self::ConnectionAdded { connection } => ("BrokerConnection", Some(connection.id.to_string())),
             Self::ConnectionRemoved { connection }
+            | Self::ConnectionLost { connection, .. }
+            | Self::ConnectionRestored { connection, .. }
             | Self::DefaultConnectionSet { connection }
             | Self::LiveTradingSet { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
             Self::RouteSet { class, .. } => ("Route", Some(class.as_str().to_owned())),
@@ -151,6 +155,8 @@ impl Event {
             | Self::ConnectionAdded { .. }
             | Self::ConnectionRemoved { .. }
             | Self::DefaultConnectionSet { .. }
+            | Self::ConnectionLost { .. }
+            | Self::ConnectionRestored { .. }
             | Self::RouteSet { .. }
             | Self::LiveTradingSet { .. }
             | Self::LimitsChanged { .. }
