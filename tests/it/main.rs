@@ -13,6 +13,7 @@ mod alpaca_adapter;
 mod api;
 mod audit_cli;
 mod broker_faults;
+mod broker_oauth;
 mod brokers_api;
 mod browser;
 mod chaos;

@@ -15,6 +15,7 @@ impl Event {
             Self::UserResumed => "USER_RESUMED",
             Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
             Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
+            Self::ConnectionRenewed { .. } => "BROKER_RENEWED",
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
             Self::LiveTradingSet { is_on: true, .. } => "LIVE_TRADING_ON",
             Self::LiveTradingSet { is_on: false, .. } => "LIVE_TRADING_OFF",
@@ -81,6 +82,7 @@ impl Event {
             Self::UserCreated { .. } | Self::UserSuspended { .. } | Self::UserResumed => ("User", None),
             Self::ConnectionAdded { connection } => ("BrokerConnection", Some(connection.id.to_string())),
             Self::ConnectionRemoved { connection }
+            | Self::ConnectionRenewed { connection }
             | Self::DefaultConnectionSet { connection }
             | Self::LiveTradingSet { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
             Self::LimitsChanged { .. } => ("Limits", None),
@@ -148,6 +150,7 @@ impl Event {
             | Self::UserResumed
             | Self::ConnectionAdded { .. }
             | Self::ConnectionRemoved { .. }
+            | Self::ConnectionRenewed { .. }
             | Self::DefaultConnectionSet { .. }
             | Self::LiveTradingSet { .. }
             | Self::LimitsChanged { .. }
