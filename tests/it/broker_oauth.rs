@@ -6,7 +6,7 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use reqwest::{Method, Url};
-use serde_json::json;
+use serde_json::{Value, json};
 use trade_actors::ports::clock::Clock;
 use trade_executor::brokers::credentials::Kind;
 use venues::account::AccountChange;
@@ -23,6 +23,12 @@ const BEGIN: &str = "/api/v1/brokers/oauth";
 fn param(address: &str, name: &str) -> Option<String> {
     let url = Url::parse(address).unwrap();
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+/// Returns a parameter of an address as it stands there.
+fn param_raw(address: &str, name: &str) -> String {
+    let query = address.split('?').nth(1).unwrap();
+    query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).unwrap().to_owned()
 }
 
 /// Asserts that no file below a folder holds one of these.
@@ -62,7 +68,7 @@ async fn connects_and_trades(place: Place, kind: Kind) {
 
     let made = scene.chosen().await;
     assert_eq!((&made["name"], &made["key_hint"]), (&json!("By consent"), &json!(null)));
-    scene.buys("one").await;
+    scene.buys("AAPL").await;
     assert_eq!(accounts(&scene.ada).await.len(), 2);
     // Again the same way back: nothing more is connected.
     let asked = scene.tokens_asked();
@@ -229,19 +235,10 @@ async fn what_the_broker_does_not_take_is_told_and_not_kept() {
         let back = begun().await;
         let blocked = AccountChange { trading_blocked: Some(true), ..AccountChange::default() };
         world.change_account(KEY, &blocked).unwrap();
-        browser.open(&back).await.assert_says(422, "token works, but this account may not trade");
-        scene_is_idle(&scene.ada).await;
+        let said = if place.name == "alpaca" { "Alpaca did not accept this token" } else { "may not trade" };
+        browser.open(&back).await.assert_says(422, said);
         scene.assert_untouched(1).await;
     }
-}
-
-fn param_raw(address: &str, name: &str) -> String {
-    let query = address.split('?').nth(1).unwrap();
-    query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).unwrap().to_owned()
-}
-
-async fn scene_is_idle(api: &Api) {
-    assert_eq!(accounts(api).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,28 +317,72 @@ async fn an_account_that_is_connected_by_its_keys_is_not_connected_again() {
     assert_eq!(secret.auth.kind(), Kind::ApiKey, "the keys are as they were");
 }
 
+/// Connects the account, or opens it anew; returns which of the two it was.
+async fn comes_back(scene: &Scene, browser: &Browser) -> String {
+    let page = browser.open(&scene.begin(browser).await).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    param(&page.passed[2], "broker").unwrap()
+}
+
+/// An order is refused, and says what to do.
+async fn is_refused(scene: &Scene, words: &str) {
+    let before = scene.venue.world().orders(Some(KEY)).len();
+    let late = scene.ada.signal(&order("late", "AAPL", "buy", "2")).await.expect(202);
+    let refused = scene.ada.settled(late["signal_id"].as_str().unwrap(), "rejected").await;
+    assert_eq!(refused["code"], "AUTH_FAILED", "{refused}");
+    assert!(refused["reason"].as_str().unwrap().contains(words), "{refused}");
+    assert_eq!(scene.venue.world().orders(Some(KEY)).len(), before);
+}
+
+/// The account goes on under what opens it now, with all that was open there, and with what nobody asked for before.
+async fn goes_on(scene: Scene, before: &Value) {
+    let after = scene.chosen().await;
+    assert_eq!((&after["id"], accounts(&scene.ada).await.len()), (&before["id"], 2));
+    scene.buys("MSFT").await;
+    let (data, _dir) = scene.program.stop().await;
+    assert_eq!(vault(&data).list().unwrap().len(), 1);
+    let counts = ["BROKER_CONNECTED", "BROKER_RENEWED"].map(|action| log::count(&data, action));
+    assert_eq!(counts, [2, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_was_revoked_is_given_anew() {
+    let scene = Scene::open(ALPACA).await;
+    let browser = scene.adas_browser().await;
+    assert_eq!(comes_back(&scene, &browser).await, "connected");
+    let made = scene.chosen().await;
+    scene.buys("AAPL").await;
+    let other = AccountChange { token: Some("another-token".to_owned()), ..AccountChange::default() };
+    scene.venue.world().change_account(KEY, &other).unwrap();
+    is_refused(&scene, "Connect the account again").await;
+    assert_eq!(comes_back(&scene, &browser).await, "renewed");
+    goes_on(scene, &made).await;
+}
+
 /// A login at Schwab ends after a week, and another one ends the first: then the same account goes on with the new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_login_takes_the_place_of_the_one_that_ended() {
     let scene = Scene::open(SCHWAB).await;
     let browser = scene.adas_browser().await;
-    let connect = async |browser: &Browser| browser.open(&scene.begin(browser).await).await;
-    assert!(connect(&browser).await.passed[2].ends_with("/?broker=connected"));
+    assert_eq!(comes_back(&scene, &browser).await, "connected");
     let made = scene.chosen().await;
-    scene.buys("one").await;
-
+    scene.buys("AAPL").await;
     scene.venue.world().set_now(scene.clock.now() + TimeDelta::days(8));
-    let late = scene.ada.signal(&order("late", "AAPL", "buy", "2")).await.expect(202);
-    let refused = scene.ada.settled(late["signal_id"].as_str().unwrap(), "rejected").await;
-    assert_eq!(refused["code"], "AUTH_FAILED", "{refused}");
-    assert!(refused["reason"].as_str().unwrap().contains("log in at Schwab again"), "{refused}");
+    is_refused(&scene, "log in at Schwab again").await;
+    assert_eq!(comes_back(&scene, &browser).await, "renewed");
+    goes_on(scene, &made).await;
+}
 
-    assert!(connect(&browser).await.passed[2].ends_with("/?broker=renewed"));
-    let again = scene.chosen().await;
-    assert_eq!((again["id"].clone(), accounts(&scene.ada).await.len()), (made["id"].clone(), 2));
-    scene.buys("two").await;
-    let (data, _dir) = scene.program.stop().await;
-    assert_eq!(vault(&data).list().unwrap().len(), 1);
-    let counts = ["BROKER_CONNECTED", "BROKER_RENEWED"].map(|action| log::count(&data, action));
-    assert_eq!(counts, [2, 1]);
+/// A login that has not ended is ended by the next one; orders go on without one that is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_login_ahead_of_the_end_costs_no_order() {
+    let scene = Scene::open(SCHWAB).await;
+    let browser = scene.adas_browser().await;
+    assert_eq!(comes_back(&scene, &browser).await, "connected");
+    let made = scene.chosen().await;
+    assert_eq!(comes_back(&scene, &browser).await, "renewed");
+    // What the first login gave has ended by then.
+    scene.venue.world().set_now(scene.clock.now() + TimeDelta::minutes(31));
+    scene.buys("TSLA").await;
+    goes_on(scene, &made).await;
 }

@@ -148,7 +148,7 @@ impl House for VenueHouse {
 
     fn renew(&self, connection: ConnectionId) {
         if let Some(account) = self.accounts.held(connection) {
-            account.suspect();
+            account.renew();
         }
     }
 

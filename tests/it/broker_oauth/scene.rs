@@ -63,7 +63,9 @@ impl Scene {
         let (world, port) = (venue.world(), free_port());
         world.set_rate_limit(None);
         world.set_now(clock.now());
-        world.set_price(&Price::flat("AAPL", Decimal::from(200)));
+        for symbol in ["AAPL", "MSFT", "TSLA"] {
+            world.set_price(&Price::flat(symbol, Decimal::from(200)));
+        }
         world.add_oauth_client("app", "hush");
         let real = format!("http://127.0.0.1:{port}");
         let public = if place.name == "schwab" { PUBLIC.to_owned() } else { real.clone() };
@@ -149,9 +151,9 @@ impl Scene {
     }
 
     /// Buys two shares through the connected account.
-    pub(super) async fn buys(&self, id: &str) {
+    pub(super) async fn buys(&self, symbol: &str) {
         let before = self.venue.world().orders(Some(KEY)).len();
-        let signal = self.ada.signal(&order(id, "AAPL", "buy", "2")).await.expect(202);
+        let signal = self.ada.signal(&order(symbol, symbol, "buy", "2")).await.expect(202);
         let trade = self.ada.settled(signal["signal_id"].as_str().unwrap(), "filled").await;
         assert_eq!((&trade["broker"], &trade["mode"]), (&json!(self.place.name), &json!(self.place.mode)));
         let orders = self.venue.world().orders(Some(KEY));
