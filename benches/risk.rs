@@ -39,6 +39,7 @@ fn signal(symbol: Symbol, units: i64) -> Signal {
             stop_loss: None,
             take_profits: Vec::new(),
             account: None,
+            via: None,
             leverage: None,
         },
     }
@@ -91,6 +92,7 @@ fn snapshot<'a>(connection: &'a Connection, limits: &'a Limits, symbol: Symbol) 
         source_limits: None,
         recent_from_source: 1,
         day: Some(Standing { opening: equity, equity, breached: None }),
+        together: None,
     }
 }
 

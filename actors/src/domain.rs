@@ -20,6 +20,7 @@ pub mod record;
 pub mod report;
 pub mod restart;
 pub mod risk;
+pub mod routing;
 pub mod signal;
 pub mod stages;
 pub mod survey;

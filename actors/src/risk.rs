@@ -16,11 +16,12 @@ use crate::domain::ids::{ClientOrderId, ConnectionId, SourceId};
 use crate::domain::instrument::Symbol;
 use crate::domain::intent::Intent;
 use crate::domain::money::{Money, Net, Price};
-use crate::domain::order::Order;
+use crate::domain::order::{Mode, Order};
 use crate::domain::portfolio::{Balance, Quote};
 use crate::domain::report::Refusal;
 use crate::domain::risk::{Approved, Denial, Limits, Snapshot, SourceLimits, review};
-use crate::domain::signal::{Action, Instruction, Origin};
+use crate::domain::routing::{route, usual};
+use crate::domain::signal::{Action, Origin};
 use crate::domain::stages::Stamp;
 use crate::domain::user::{Connection, UserState, Working};
 use crate::domain::waiting::{Wait, Window, for_market, for_others, still_meant};
@@ -102,8 +103,7 @@ impl Actor for Risk {
         args: RiskArgs,
     ) -> Result<RiskState, ActorProcessingErr> {
         let RiskArgs { lines, user } = args;
-        let known = user.default_connection().and_then(|account| user.balances.get(&account.id));
-        let watch = Watch::new(known.map(|balance| balance.cash));
+        let watch = Watch::new(&user);
         let mut state = RiskState {
             lines,
             user,
@@ -194,7 +194,10 @@ impl RiskState {
                     let modify = ExecutionMsg::Modify(Arc::clone(arrival), *again);
                     return self.lines.execution.tell(modify);
                 }
-                (self.account_of(instruction), instruction.symbol)
+                match route(&self.user, instruction) {
+                    Ok(connection) => (Some(connection), instruction.symbol),
+                    Err(denial) => return self.refuse(Arc::clone(arrival), *again, denial),
+                }
             }
             Waiting::Order(order) => (self.account(order.ticket.connection), order.ticket.symbol),
         };
@@ -274,13 +277,24 @@ impl RiskState {
         self.user.connections.iter().find(|known| known.id == connection)
     }
 
-    /// Returns the account that an instruction is for.
-    fn account_of(&self, instruction: &Instruction) -> Option<&Connection> {
-        instruction.account.and_then(|named| self.account(named)).or_else(|| self.user.default_connection())
+    /// Has a signal denied that there is no account for.
+    fn refuse(&self, arrival: Arc<Arrival>, again: bool, denial: Denial) {
+        let usual = usual(&self.user, arrival.signal.instruction.symbol);
+        let verdict = Verdict {
+            outcome: Err((denial, Box::new(Intent::refused(&self.user, &arrival.signal)))),
+            wait: None,
+            broker: usual.map_or_else(String::new, |known| known.broker.clone()),
+            mode: usual.map_or(Mode::Paper, |known| known.mode),
+            decided: self.lines.shared.clock.stamp(),
+        };
+        self.lines.execution.tell(ExecutionMsg::Decided(arrival, Box::new(verdict), again));
     }
 
     fn review(&mut self, me: &ActorRef<RiskMsg>, arrival: Arc<Arrival>, again: bool, told: Told<'_>) {
-        let Some(connection) = self.account_of(&arrival.signal.instruction).cloned() else { return };
+        let connection = match route(&self.user, &arrival.signal.instruction) {
+            Ok(connection) => connection.clone(),
+            Err(denial) => return self.refuse(arrival, again, denial),
+        };
         self.forget_old_orders();
         // Told before the verdict, so that the first order after a halt finds it ended.
         self.end_halt(self.lines.shared.clock.now());
@@ -428,7 +442,8 @@ impl RiskState {
             recent_orders: count(self.recent.len()),
             source_limits,
             recent_from_source,
-            day: self.standing(now),
+            day: self.standing(connection.id, now),
+            together: self.together(connection.mode, now),
         }
     }
 
@@ -456,7 +471,7 @@ impl RiskState {
     fn fold(&mut self, me: &ActorRef<RiskMsg>, events: &[Arc<Event>]) {
         let now = self.lines.shared.clock.now();
         for event in events {
-            let before = self.cash();
+            let before = self.cash_at(event);
             self.user.apply(event, now);
             self.count(event, before);
             if let Event::OrderCreated { ticket, .. } | Event::OrderDenied { ticket, .. } = &**event {

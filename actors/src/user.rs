@@ -3,6 +3,7 @@
 //! Woken by the first message, stopped when nothing is open. Whatever fails below is rebuilt from the log.
 
 mod accounts;
+mod command;
 mod family;
 pub mod lines;
 mod resuming;
@@ -13,118 +14,27 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use crate::arrival::{Arrival, Refused};
-use crate::domain::event::{Caller, Event, Fact, HaltCause, Scope};
-use crate::domain::ids::{ClientOrderId, ConnectionId, SourceId, UserId};
+use crate::domain::event::{Event, Fact, HaltCause, Scope};
+use crate::domain::ids::{ConnectionId, UserId};
 use crate::domain::intent::Intent;
 use crate::domain::portfolio::Balance;
-use crate::domain::protection::{ProtectionChange, Unfit};
 use crate::domain::restart::{Failures, Verdict};
-use crate::domain::risk::{Denial, DenialCode, Limits, SourceLimits};
-use crate::domain::signal::Action;
+use crate::domain::risk::{Denial, DenialCode};
+use crate::domain::routing::route;
+use crate::domain::signal::{Action, Instruction};
 use crate::domain::stages::Stamp;
-use crate::domain::user::{Connection, UserState};
+use crate::domain::user::UserState;
 use crate::engine::Shared;
-use crate::execution::{Change, ExecutionMsg, Key};
+use crate::execution::ExecutionMsg;
 use crate::fault;
 use crate::ports::journal::{CommitError, Journal};
 use crate::risk::RiskMsg;
 use crate::router::RouterMsg;
+pub use command::Command;
 use family::Family;
 
 /// How long signals wait for the broker's session before they are acknowledged ahead of their verdict.
 const PATIENCE: Duration = Duration::from_millis(300);
-
-/// What a person asks of their own trading.
-#[derive(Debug)]
-pub enum Command {
-    /// Cancel an order.
-    Cancel {
-        /// Which.
-        order: ClientOrderId,
-        /// Why.
-        reason: String,
-    },
-    /// Change an order that waits; answered whether it still did.
-    Amend {
-        /// Which.
-        order: ClientOrderId,
-        /// To what.
-        change: Change,
-        /// Gets the answer.
-        reply: RpcReplyPort<bool>,
-    },
-    /// Change what protects a position; answered once that is recorded, or not possible.
-    Protect {
-        /// Which position.
-        position: Key,
-        /// What is to be another.
-        change: ProtectionChange,
-        /// Gets the answer.
-        reply: RpcReplyPort<Result<(), Unfit>>,
-    },
-    /// Stop trading (`halt`: why) or resume it.
-    Switch {
-        /// Why trading stops; `None`: it goes on.
-        halt: Option<String>,
-        /// Who asks.
-        by: String,
-        /// From where.
-        caller: Caller,
-    },
-    /// Change the risk limits.
-    SetLimits {
-        /// All limits from now on.
-        limits: Box<Limits>,
-        /// From where.
-        caller: Caller,
-    },
-    /// Limit a source's signals.
-    SetSourceLimits {
-        /// Which source.
-        source: SourceId,
-        /// The limits from now on; absent: none.
-        limits: Option<SourceLimits>,
-        /// From where.
-        caller: Caller,
-    },
-    /// Lift a suspension, and a halt that losses called for.
-    Lift {
-        /// Which operator asks.
-        by: String,
-        /// From where.
-        caller: Caller,
-    },
-    /// Connect a broker account; its credentials are kept already.
-    Connect {
-        /// The account.
-        connection: Box<Connection>,
-        /// From where.
-        caller: Caller,
-    },
-    /// Remove a broker account at which nothing is open.
-    Disconnect {
-        /// The account.
-        connection: ConnectionId,
-        /// From where.
-        caller: Caller,
-    },
-    /// Switch trading with real money on or off at an account.
-    GoLive {
-        /// The account.
-        connection: ConnectionId,
-        /// Whether it is to be on.
-        is_on: bool,
-        /// From where.
-        caller: Caller,
-    },
-    /// Make a broker account the default.
-    Choose {
-        /// The account.
-        connection: ConnectionId,
-        /// From where.
-        caller: Caller,
-    },
-}
 
 /// What a user's actor is told.
 #[derive(Debug)]
@@ -198,9 +108,14 @@ impl Phase {
     }
 }
 
-/// Returns whether signals can be decided: not before the account that they go to was there once, as what is traded at a
-/// broker is known only then.
-fn may_decide(user: &UserState, met: &[ConnectionId]) -> bool {
+/// Returns whether a signal can be decided: not before the account that it goes to was there once, as what is traded at
+/// a broker is known only then.
+fn may_decide(user: &UserState, told: &Instruction, met: &[ConnectionId]) -> bool {
+    user.suspended.is_some() || route(user, told).map_or(true, |account| met.contains(&account.id))
+}
+
+/// Returns whether the account was there once that most signals go to.
+fn is_settled(user: &UserState, met: &[ConnectionId]) -> bool {
     user.suspended.is_some() || user.default_connection().is_none_or(|account| met.contains(&account.id))
 }
 
@@ -330,7 +245,7 @@ impl State {
             return Ok(());
         };
         self.family.start(&user).await?;
-        let ready = may_decide(&user, &self.met);
+        let ready = is_settled(&user, &self.met);
         self.phase = Phase::Connecting(Box::new(user));
         if ready {
             self.run().await?;
@@ -364,14 +279,13 @@ impl State {
         Ok(())
     }
 
-    /// Decides what waits, once the account is there that it goes to.
+    /// Decides what waits, as far as the accounts are there that it goes to.
     async fn run(&mut self) -> Result<(), ActorProcessingErr> {
-        if self.phase.user().is_none_or(|user| !may_decide(user, &self.met)) {
-            return Ok(());
-        }
+        let Some(user) = self.phase.user() else { return Ok(()) };
+        let settled = is_settled(user, &self.met);
         match std::mem::replace(&mut self.phase, Phase::Loading) {
-            Phase::Connecting(user) => self.phase = Phase::Running(user),
-            phase @ (Phase::Loading | Phase::Running(_)) => self.phase = phase,
+            Phase::Connecting(user) if settled => self.phase = Phase::Running(user),
+            phase @ (Phase::Loading | Phase::Connecting(_) | Phase::Running(_)) => self.phase = phase,
         }
         for (arrival, again) in std::mem::take(&mut self.waiting) {
             self.signal(arrival, again).await?;
@@ -381,39 +295,28 @@ impl State {
 
     async fn signal(&mut self, arrival: Arc<Arrival>, again: bool) -> Result<(), ActorProcessingErr> {
         fault::point("user.signal");
-        let user = match &self.phase {
-            Phase::Running(user) if may_decide(user, &self.met) => user,
-            Phase::Loading | Phase::Connecting(_) | Phase::Running(_) => {
-                if self.waiting.is_empty() {
-                    self.family.remind(PATIENCE);
-                }
-                self.waiting.push((arrival, again));
-                return Ok(());
+        let instruction = &arrival.signal.instruction;
+        let known = match &self.phase {
+            Phase::Loading => None,
+            Phase::Connecting(user) | Phase::Running(user) => Some(user),
+        };
+        let Some(user) = known.filter(|user| may_decide(user, instruction, &self.met)) else {
+            if self.waiting.is_empty() {
+                self.family.remind(PATIENCE);
             }
+            self.waiting.push((arrival, again));
+            return Ok(());
         };
-        let denial = match (&user.suspended, user.default_connection()) {
-            (Some(reason), _) => Some(Denial::suspended(reason)),
-            (None, None) => Some(Denial::new(
-                DenialCode::NoConnection,
-                "No broker account is connected. Nothing was sent. Connect one to trade.",
-            )),
-            (None, Some(_)) => None,
-        };
-        match denial {
+        match user.suspended.as_deref().map(Denial::suspended) {
             None => {
                 self.family.tell_risk(RiskMsg::Review(arrival, again));
                 Ok(())
             }
-            Some(denial) => self.deny(&arrival, denial).await,
+            Some(denial) => self.refuse(user, &arrival, denial).await,
         }
     }
 
     /// Records a denial when there is nobody below who could.
-    async fn deny(&self, arrival: &Arrival, denial: Denial) -> Result<(), ActorProcessingErr> {
-        let Phase::Running(user) = &self.phase else { return Ok(()) };
-        self.refuse(user, arrival, denial).await
-    }
-
     async fn refuse(
         &self,
         user: &UserState,
@@ -528,6 +431,9 @@ impl State {
             Command::Disconnect { connection, caller } => return self.disconnect(connection, &caller).await,
             Command::GoLive { connection, is_on, caller } => {
                 return self.go_live(connection, is_on, &caller).await;
+            }
+            Command::Route { class, connection, caller } => {
+                return self.direct(class, connection, &caller).await;
             }
             Command::Choose { connection, caller } => return self.choose(connection, &caller).await,
         };

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{LARGEST, Percent, Price, Quantity};
+use trade_actors::domain::routing::VIA_MAX;
 use trade_actors::domain::signal::{Action, Holding, Instruction, Level, OrderKind, Side};
 
 use super::ReceiptStep;
@@ -40,6 +41,7 @@ fn read_order(
     let (kind, reference) = prices::read(fields, kind)?;
     let levels = read_levels(fields, wanted, kind, reference)?;
     let leverage = read_leverage(fields)?;
+    let via = read_via(fields)?;
     note_wishes(fields, matches!(wanted, Wanted::Close { .. }));
     let action = match wanted {
         Wanted::Open { side: Side::Buy, .. } => Action::Buy,
@@ -55,6 +57,7 @@ fn read_order(
         stop_loss: levels.stop,
         take_profits: levels.targets,
         account: None,
+        via,
         leverage,
     })
 }
@@ -76,6 +79,7 @@ fn read_change(fields: &mut Fields<'_>, symbol: Symbol, break_even: bool) -> Res
         let detail = "neither a stop nor a target was found; send \"stopLoss\": 180 or \"breakeven\", or \"takeProfit\": 200";
         return Err(Refusal::field(RefusalCode::MissingPrice, "/stopLoss", detail));
     }
+    let via = read_via(fields)?;
     Ok(Instruction {
         action: Action::Modify,
         symbol,
@@ -85,6 +89,7 @@ fn read_change(fields: &mut Fields<'_>, symbol: Symbol, break_even: bool) -> Res
         stop_loss: stop,
         take_profits: levels.targets,
         account: None,
+        via,
         leverage: None,
     })
 }
@@ -289,6 +294,25 @@ fn read_levels(
         fields.receipt.push(ReceiptStep { field: "position", read_as: word.to_owned(), from: String::new() });
     }
     Ok(found)
+}
+
+/// Reads at which broker, or account by its name, the order is to be placed.
+fn read_via(fields: &mut Fields<'_>) -> Result<Option<String>, Refusal> {
+    fields.one("via", &[Slot::Via], |said| {
+        if said.value.is_unset() {
+            return Ok(None);
+        }
+        let name = if let Value::Text(text) = &said.value { text.trim() } else { "" };
+        let fits = (1..=VIA_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+        if !fits {
+            let detail = format!(
+                "the broker is {}; send the name of a broker or of an account of yours, such as \"kraken\"",
+                said.value.shown()
+            );
+            return Err(Refusal::field(RefusalCode::BadVia, &said.pointer, detail));
+        }
+        Ok(Some(name.to_lowercase()))
+    })
 }
 
 fn read_leverage(fields: &mut Fields<'_>) -> Result<Option<Decimal>, Refusal> {

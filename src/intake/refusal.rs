@@ -51,6 +51,8 @@ codes! {
     BadQuantity = "BAD_QUANTITY",
     /// A price, level or leverage that is no usable number.
     BadNumber = "BAD_NUMBER",
+    /// A broker or account whose name is none.
+    BadVia = "BAD_VIA",
     /// An order type that is unknown or does not go with the prices given.
     BadOrderType = "BAD_ORDER_TYPE",
     /// An order type that needs a price, without one.

@@ -66,6 +66,8 @@ pub(super) enum Slot {
     },
     /// Leverage.
     Leverage,
+    /// At which broker or account.
+    Via,
     /// The position after the order.
     Sentiment,
     /// The position before the order.
@@ -165,6 +167,7 @@ fn main(name: &str) -> Option<Slot> {
         "trailprice" | "trailamount" => Slot::TrailAmount,
         "trailpercent" | "trailpct" => Slot::TrailPercent,
         "leverage" | "lev" => Slot::Leverage,
+        "via" => Slot::Via,
         "sentiment" | "marketposition" | "position" => Slot::Sentiment,
         "prevmarketposition" => Slot::PrevPosition,
         "positionside" | "posside" => Slot::PositionSide,

@@ -75,7 +75,7 @@ fn limit(price: &str, out: &mut Vec<Said>) {
 fn pair(token: &str, out: &mut Vec<Said>) -> Result<(), Refusal> {
     let (key, value) = token.split_once([':', '=']).ok_or_else(unknown)?;
     let slot = slots::slot(key).filter(|slot| {
-        matches!(slot, Slot::Quantity | Slot::Stop { .. } | Slot::Target { .. } | Slot::Leverage)
+        matches!(slot, Slot::Quantity | Slot::Stop { .. } | Slot::Target { .. } | Slot::Leverage | Slot::Via)
     });
     out.push(said(slot.ok_or_else(unknown)?, &format!("/{key}"), value));
     Ok(())

@@ -100,6 +100,8 @@ routes! {
     Delete "/api/v1/brokers/{id}"              Manage   brokers::remove()               => 204,                "Removes a broker account at which nothing is open, and its keys.";
     Put    "/api/v1/brokers/{id}/live"         Manage   brokers::go_live(LiveTrading)   => 200 Broker,         "Switches trading with real money on or off at a broker account; to switch it on, confirm it in words.";
     Post   "/api/v1/brokers/{id}/default"      Manage   brokers::choose()               => 200 Broker,         "Has signals go to this broker account from now on.";
+    Get    "/api/v1/routes"                    Read     brokers::routes()               => 200 Routes,         "Shows which broker accounts signals go to.";
+    Put    "/api/v1/routes"                    Manage   brokers::direct(RoutesChange)   => 200 Routes,         "Chooses the broker account for a kind of market; those not named stay.";
     Get    "/api/v1/tokens"                    Manage   tokens::list()                  => 200 TokenPage,      "Lists your API tokens, without their secrets.";
     Post   "/api/v1/tokens"                    Manage   tokens::create(NewTokenRequest) => 201 TokenCreated,   "Makes an API token; its secret is shown once.";
     Delete "/api/v1/tokens/{id}"               Manage   tokens::revoke()                => 204,                "Revokes an API token at once.";

@@ -8,7 +8,7 @@ mod sync;
 mod trade;
 mod trade_detail;
 
-pub(crate) use people::{Broker, Halt, Limits, Source, SourceLimits, Token, User};
+pub(crate) use people::{Broker, Halt, Limits, Routes, Source, SourceLimits, Token, User};
 pub(crate) use portfolio::{Portfolio, PortfolioUpdate, Position, Quote};
 pub(crate) use push::{envelope, is_fill, render};
 pub(crate) use signal::Signal;

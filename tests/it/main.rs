@@ -35,6 +35,7 @@ mod readiness;
 mod refusals;
 mod risk;
 mod risk_stories;
+mod routing;
 mod shutdown;
 mod socket;
 mod support;

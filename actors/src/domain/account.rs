@@ -242,7 +242,10 @@ mod tests {
     fn the_days_opening_is_the_chosen_accounts_own() {
         let mut user = person(Plan::Free);
         user.connections.push(account(2, "alpaca", Mode::Paper));
-        let opening = |user: &UserState| user.opening.map(|(_, equity)| equity.get());
+        let opening = |user: &UserState| {
+            let chosen = user.default_connection()?.id;
+            user.openings.get(&chosen).map(|(_, equity)| equity.get())
+        };
         seen(&mut user, 1, 100_000);
         seen(&mut user, 2, 5_000);
         assert_eq!(opening(&user), Some(100_000.into()));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::canonical;
 use super::ids::{BrokerOrderId, ClientOrderId, ConnectionId, SignalId, SourceId, UserId};
-use super::instrument::Symbol;
+use super::instrument::{AssetClass, Symbol};
 use super::money::{Money, Net, Price, Quantity};
 use super::order::{Fill, Mode, OrderStep, Ticket};
 use super::portfolio::Balance;
@@ -74,6 +74,13 @@ pub enum Event {
     DefaultConnectionSet {
         /// The account.
         connection: ConnectionId,
+    },
+    /// Signals for a kind of market that name no account go to this one from now on.
+    RouteSet {
+        /// The kind of market.
+        class: AssetClass,
+        /// The account; absent: the default one.
+        connection: Option<ConnectionId>,
     },
     /// Trading with real money was switched on or off at an account.
     LiveTradingSet {

@@ -108,6 +108,26 @@ pub enum AssetClass {
     Crypto,
 }
 
+impl AssetClass {
+    /// Every class.
+    pub const ALL: [Self; 2] = [Self::Equity, Self::Crypto];
+
+    /// Returns the class that a symbol's form tells: pairs are coins.
+    #[must_use]
+    pub fn of(symbol: Symbol) -> Self {
+        if symbol.as_str().contains('/') { Self::Crypto } else { Self::Equity }
+    }
+
+    /// Returns the word used in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Equity => "equity",
+            Self::Crypto => "crypto",
+        }
+    }
+}
+
 /// A venue's rules for one symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instrument {

@@ -290,6 +290,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         | Event::ConnectionRemoved { .. }
         | Event::ConnectionRenewed { .. }
         | Event::DefaultConnectionSet { .. }
+        | Event::RouteSet { .. }
         | Event::LiveTradingSet { .. }
         | Event::SourceLimitsChanged { .. }
         | Event::ProtectionChanged { .. }

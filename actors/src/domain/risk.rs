@@ -180,8 +180,10 @@ pub struct Snapshot<'a> {
     pub source_limits: Option<&'a SourceLimits>,
     /// Orders of that source decided in the last minute.
     pub recent_from_source: u32,
-    /// How the day stands; absent until its opening equity is known.
+    /// How the account's day stands; absent until its opening equity is known.
     pub day: Option<day::Standing>,
+    /// How the day stands at all of the person's accounts with such money together; absent where there is one.
+    pub together: Option<day::Standing>,
 }
 
 impl Snapshot<'_> {

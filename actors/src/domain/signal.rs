@@ -212,9 +212,12 @@ pub struct Instruction {
     /// Where to leave with a profit, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub take_profits: Vec<Level>,
-    /// At which of the follower's accounts; absent: the default one. Only a person's own order names it.
+    /// At which of the follower's accounts; absent: see [`super::routing`]. Only a person's own order names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<ConnectionId>,
+    /// At which broker, or account by its name; absent: the follower's own choice counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
     /// Leverage asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leverage: Option<Decimal>,

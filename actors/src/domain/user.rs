@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::account::PAPER;
 use super::event::{Event, HaltCause, Scope};
 use super::ids::{ClientOrderId, ConnectionId, SourceId, UserId};
-use super::instrument::Symbol;
+use super::instrument::{AssetClass, Symbol};
 use super::money::{Money, Price};
 use super::order::{Mode, Purpose};
 use super::portfolio::{Balance, Summary, summarize};
@@ -165,6 +165,9 @@ pub struct UserState {
     pub limits: Limits,
     /// Their broker accounts; the first is the default.
     pub connections: Vec<Connection>,
+    /// Which account the signals for a kind of market go to, where it is not the default one (FR-020).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<AssetClass, ConnectionId>,
     /// Open positions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub positions: Vec<Position>,
@@ -186,18 +189,16 @@ pub struct UserState {
     /// Profit taken by all closed parts.
     #[serde(default)]
     pub realized: Option<Money>,
-    /// Equity at the first balance of the day, less what was withdrawn since and with what was deposited.
-    #[serde(default)]
-    pub opening: Option<(NaiveDate, Money)>,
+    /// Each account's equity at its first balance of the day, less what was withdrawn since and with what was
+    /// deposited.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub openings: BTreeMap<ConnectionId, (NaiveDate, Money)>,
     /// The strictest halt that the day's loss called for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breached: Option<(NaiveDate, HaltCause)>,
     /// The person's own halt, while one that losses called for stands in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_halt: Option<Box<Trading>>,
-    /// The same of the accounts that are not the default.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub openings_elsewhere: BTreeMap<ConnectionId, (NaiveDate, Money)>,
     /// How many events were pushed to this user's sockets (the WebSocket `seq`).
     #[serde(default)]
     pub pushed: u64,
@@ -220,6 +221,7 @@ impl UserState {
             suspended: None,
             limits,
             connections: Vec::new(),
+            routes: BTreeMap::new(),
             positions: Vec::new(),
             protections: Vec::new(),
             exits: 0,
@@ -227,10 +229,9 @@ impl UserState {
             working: BTreeMap::new(),
             balances: BTreeMap::new(),
             realized: None,
-            opening: None,
+            openings: BTreeMap::new(),
             breached: None,
             own_halt: None,
-            openings_elsewhere: BTreeMap::new(),
             pushed: 0,
             last_seq: 0,
         }
@@ -282,20 +283,22 @@ impl UserState {
         day_of(at, self.limits.day_starts_min)
     }
 
-    /// Returns equity at the opening of the day, once it is known.
+    /// Returns an account's equity at the opening of the day, once it is known.
     #[must_use]
-    pub fn day_opening(&self, now: DateTime<Utc>) -> Option<Money> {
-        self.opening.filter(|(day, _)| *day == self.day(now)).map(|(_, equity)| equity)
+    pub fn day_opening(&self, connection: ConnectionId, now: DateTime<Utc>) -> Option<Money> {
+        let (day, equity) = self.openings.get(&connection)?;
+        (*day == self.day(now)).then_some(*equity)
     }
 
-    /// Returns how the day stands with this equity, once its opening is known.
+    /// Returns how an account's day stands with this equity, once its opening is known.
     #[must_use]
-    pub fn standing(&self, equity: Money, now: DateTime<Utc>) -> Option<Standing> {
+    pub fn standing(&self, connection: ConnectionId, equity: Money, now: DateTime<Utc>) -> Option<Standing> {
         let today = self.day(now);
         let breached = self.breached.filter(|(day, _)| *day == today).map(|(_, cause)| cause);
         // A breaker holds until an operator lifts it, however many days that takes.
         let holds = self.trading_at(now).by_rules().map(|(cause, _)| cause);
-        self.day_opening(now).map(|opening| Standing { opening, equity, breached: breached.max(holds) })
+        let opening = self.day_opening(connection, now)?;
+        Some(Standing { opening, equity, breached: breached.max(holds) })
     }
 
     /// Returns what limits a source's signals beside the user's own limits.
@@ -304,13 +307,17 @@ impl UserState {
         self.source_limits.iter().find(|(known, _)| *known == source).map(|(_, limits)| limits)
     }
 
-    /// Returns cash and positions of the default account at the latest prices; absent without a balance.
+    /// Returns what an account's cash and positions are worth at the latest prices.
     ///
     /// A position without a price counts at cost.
     #[must_use]
-    pub fn equity(&self, cash: Money, mut price_of: impl FnMut(Symbol) -> Option<Price>) -> Money {
-        let account = self.default_connection().map(|known| known.id);
-        let held = self.positions.iter().filter(|held| Some(held.connection) == account);
+    pub fn equity(
+        &self,
+        connection: ConnectionId,
+        cash: Money,
+        mut price_of: impl FnMut(Symbol) -> Option<Price>,
+    ) -> Money {
+        let held = self.positions.iter().filter(|held| held.connection == connection);
         cash + held.map(|held| price_of(held.symbol).map_or(held.cost, |price| held.net.value(price))).sum()
     }
 
@@ -328,7 +335,8 @@ impl UserState {
         let working = self.working.values().filter(|working| Some(working.connection) == account);
         let reserved = working.map(Working::reserved).sum();
         let held = self.positions.iter().filter(|held| Some(held.connection) == account);
-        summarize(balance, reserved, held, self.realized(), self.day_opening(now), price_of)
+        let opening = account.and_then(|id| self.day_opening(id, now));
+        summarize(balance, reserved, held, self.realized(), opening, price_of)
     }
 
     /// Folds one event of this user.
@@ -347,16 +355,19 @@ impl UserState {
             }
             Event::LimitsChanged { limits } => self.limit(limits.clone(), at),
             Event::ConnectionRemoved { connection } => {
-                let former = self.default_connection().map(|known| known.id);
                 self.connections.retain(|known| known.id != *connection);
+                self.routes.retain(|_, account| account != connection);
                 self.balances.remove(connection);
-                self.change_opening(former, at);
-                self.openings_elsewhere.remove(connection);
+                self.openings.remove(connection);
             }
             Event::DefaultConnectionSet { connection } => {
-                let former = self.default_connection().map(|known| known.id);
                 self.connections.sort_by_key(|known| known.id != *connection);
-                self.change_opening(former, at);
+            }
+            Event::RouteSet { class, connection: Some(connection) } => {
+                self.routes.insert(*class, *connection);
+            }
+            Event::RouteSet { class, connection: None } => {
+                self.routes.remove(class);
             }
             Event::LiveTradingSet { connection, is_on } => {
                 for known in self.connections.iter_mut().filter(|known| known.id == *connection) {
@@ -390,8 +401,8 @@ impl UserState {
             }
             Event::DriftFound { ours, position, price } => {
                 // What came or went outside is no profit and no loss, as cash is that no order moved.
-                if let (Some(price), Some((_, opening))) = (price, &mut self.opening)
-                    && self.connections.first().is_some_and(|known| known.id == position.connection)
+                if let (Some(price), Some((_, opening))) =
+                    (price, self.openings.get_mut(&position.connection))
                 {
                     *opening += position.net.value(*price) - ours.value(*price);
                 }
@@ -402,9 +413,7 @@ impl UserState {
             }
             Event::CashMoved { connection, amount, balance } => {
                 // A deposit is no profit, and a withdrawal no loss.
-                if self.default_connection().is_some_and(|known| known.id == *connection)
-                    && let Some((_, opening)) = &mut self.opening
-                {
+                if let Some((_, opening)) = self.openings.get_mut(connection) {
                     *opening += *amount;
                 }
                 self.told(*connection, balance, at);
@@ -438,23 +447,6 @@ impl UserState {
         }
     }
 
-    /// Makes the day's opening that of the account that is the default now.
-    ///
-    /// The former one's is kept for its return: otherwise a choice and another back would undo the day's loss.
-    fn change_opening(&mut self, former: Option<ConnectionId>, at: DateTime<Utc>) {
-        let chosen = self.default_connection().map(|known| known.id);
-        if chosen == former {
-            return;
-        }
-        if let (Some(former), Some(opening)) = (former, self.opening.take()) {
-            self.openings_elsewhere.insert(former, opening);
-        }
-        let Some(chosen) = chosen else { return };
-        let today = self.day(at);
-        let known = self.balances.get(&chosen).map(|balance| (today, balance.equity));
-        self.opening = self.openings_elsewhere.remove(&chosen).filter(|(day, _)| *day == today).or(known);
-    }
-
     /// Returns what protects the position in `symbol` at an account.
     #[must_use]
     pub fn protection(&self, connection: ConnectionId, symbol: Symbol) -> Option<&Protection> {
@@ -465,24 +457,16 @@ impl UserState {
 
     /// Takes a balance over; the first one of a day is the day's opening.
     fn told(&mut self, connection: ConnectionId, balance: &Balance, at: DateTime<Utc>) {
-        if self.default_connection().is_none_or(|known| known.id == connection) {
-            self.open_day(balance.equity, at);
-        } else {
-            let today = self.day(at);
-            let known = self.openings_elsewhere.get(&connection);
-            if known.is_none_or(|(day, _)| *day != today) {
-                self.openings_elsewhere.insert(connection, (today, balance.equity));
-            }
-        }
+        self.open_day(connection, balance.equity, at);
         self.balances.insert(connection, Box::new(*balance));
     }
 
-    /// Opens a day with its first balance's equity; returns whether it was the first.
-    pub fn open_day(&mut self, equity: Money, at: DateTime<Utc>) -> bool {
+    /// Opens an account's day with its first balance's equity; returns whether it was the first.
+    pub fn open_day(&mut self, connection: ConnectionId, equity: Money, at: DateTime<Utc>) -> bool {
         let today = self.day(at);
-        let first = self.opening.is_none_or(|(day, _)| day < today);
+        let first = self.openings.get(&connection).is_none_or(|(day, _)| *day < today);
         if first {
-            self.opening = Some((today, equity));
+            self.openings.insert(connection, (today, equity));
         }
         first
     }
@@ -492,9 +476,8 @@ impl UserState {
         let before = self.day(at);
         self.limits = limits;
         let today = self.day(at);
-        self.opening = self.opening.filter(|(day, _)| *day == before).map(|(_, equity)| (today, equity));
-        self.openings_elsewhere.retain(|_, (day, _)| *day == before);
-        self.openings_elsewhere.values_mut().for_each(|(day, _)| *day = today);
+        self.openings.retain(|_, (day, _)| *day == before);
+        self.openings.values_mut().for_each(|(day, _)| *day = today);
         self.breached = self.breached.filter(|(day, _)| *day == before).map(|(_, cause)| (today, cause));
     }
 

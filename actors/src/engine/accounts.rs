@@ -4,6 +4,7 @@ use super::Engine;
 use crate::arrival::Refused;
 use crate::domain::event::Caller;
 use crate::domain::ids::{ConnectionId, UserId};
+use crate::domain::instrument::AssetClass;
 use crate::domain::user::Connection;
 use crate::user::Command;
 
@@ -41,6 +42,20 @@ impl Engine {
         caller: Caller,
     ) -> Result<(), Refused> {
         self.command(user, Command::GoLive { connection, is_on, caller }).await
+    }
+
+    /// Has the signals for a kind of market go to an account, or to the default one again.
+    ///
+    /// # Errors
+    /// See [`Refused`]; then nothing changed.
+    pub async fn direct(
+        &self,
+        user: UserId,
+        class: AssetClass,
+        connection: Option<ConnectionId>,
+        caller: Caller,
+    ) -> Result<(), Refused> {
+        self.command(user, Command::Route { class, connection, caller }).await
     }
 
     /// Makes a broker account the one that signals go to.

@@ -10,6 +10,7 @@ use crate::arrival::{Arrival, Refused};
 use crate::domain::event::{Event, Fact};
 use crate::domain::protection::{Held, Protection, ProtectionChange, Unfit};
 use crate::domain::risk::{Denial, DenialCode};
+use crate::domain::routing::route;
 use crate::domain::signal::Signal;
 use crate::fault;
 use crate::ports::journal::{CommitError, Journal};
@@ -60,23 +61,22 @@ impl ExecutionState {
     ) -> Result<(), ActorProcessingErr> {
         fault::point("execution.modify");
         let (signal, user, views) = (&arrival.signal, self.book.user(), &self.lines.shared.views);
-        let Some(account) = user.default_connection() else { return Ok(()) };
         let symbol = signal.instruction.symbol;
-        let key = (user.held(symbol).map_or(account.id, |held| held.connection), symbol);
+        let place = route(user, &signal.instruction).map(|account| (account.id, symbol));
         if again && views.is_decided(signal.id, user.id)? {
             self.settle(&arrival, Ok(views.progress().committed()));
             return Ok(());
         }
-        let connection = key.0;
-        match self.change_of(key, signal) {
-            Ok(next) => {
+        let changed = place.and_then(|key| Ok((key.0, self.change_of(key, signal)?)));
+        match changed {
+            Ok((connection, next)) => {
                 let detail = next.to_string();
                 let reason = "changed by a signal".to_owned();
                 let changed = Event::ProtectionChanged { connection, symbol, protection: Some(next), reason };
                 let applied = Event::SignalApplied { signal: signal.id, symbol, detail };
                 self.decide(&arrival, vec![changed, applied]).await
             }
-            Err(_) if self.is_early(key, signal) => {
+            Err(_) if self.is_early(signal) => {
                 me.send_after(AGAIN, move || ExecutionMsg::Modify(arrival, again));
                 Ok(())
             }
@@ -109,8 +109,10 @@ impl ExecutionState {
     }
 
     /// Returns whether the position may yet come: its entry was sent, and the signal is fresh.
-    fn is_early(&self, key: Key, signal: &Signal) -> bool {
+    fn is_early(&self, signal: &Signal) -> bool {
         let user = self.book.user();
+        let Ok(account) = route(user, &signal.instruction) else { return false };
+        let key = (account.id, signal.instruction.symbol);
         let age_s = (self.lines.shared.clock.now() - signal.received_at).num_seconds();
         user.position(key.0, key.1).is_none()
             && self.book.is_growing(key)

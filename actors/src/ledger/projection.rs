@@ -244,6 +244,7 @@ impl Projection {
             | Event::ConnectionRemoved { .. }
             | Event::ConnectionRenewed { .. }
             | Event::DefaultConnectionSet { .. }
+            | Event::RouteSet { .. }
             | Event::LiveTradingSet { .. }
             | Event::SourceLimitsChanged { .. }
             | Event::ProtectionChanged { .. }

@@ -1,7 +1,6 @@
 //! Keeps watch over the day: equity as it is now, and what its loss calls for.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,12 +11,13 @@ use crate::domain::event::{Event, HaltCause};
 use crate::domain::ids::ConnectionId;
 use crate::domain::instrument::Symbol;
 use crate::domain::money::{Money, Price};
+use crate::domain::order::Mode;
 use crate::domain::portfolio::Balance;
 use crate::domain::risk::day::{self, Standing, Verdict};
 use crate::domain::stages::Stamp;
+use crate::domain::user::{Connection, UserState};
 use crate::execution::ExecutionMsg;
 use crate::execution::breach::{Breach, Ruling};
-use crate::ports::market::Market;
 
 /// Shortest time between two looks that prices call for.
 const EVERY: Duration = Duration::from_millis(200);
@@ -27,14 +27,20 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 /// How long a loss is doubted that may be cash spent on a fill we were not told of yet.
 const DOUBT: Duration = Duration::from_secs(2);
 
-/// What the watch holds.
+/// What the watch knows of one account.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+struct Account {
     prices: BTreeMap<Symbol, Price>,
     /// Cash as the log explains it: what came or went without a record is no profit and no loss.
     cash: Option<Money>,
     /// When cash was last told to be other than the fills explain, with orders out that may explain it.
     doubted: Option<Stamp>,
+}
+
+/// What the watch holds.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    accounts: BTreeMap<ConnectionId, Account>,
     /// Since when the day's loss is past a limit.
     breached: Option<Stamp>,
     /// Told to Execution, and not yet heard back.
@@ -47,9 +53,24 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Starts with the cash that the log knows.
-    pub(super) fn new(cash: Option<Money>) -> Self {
-        Self { cash, ..Self::default() }
+    pub(super) fn new(user: &UserState) -> Self {
+        let mut watch = Self::default();
+        for (id, balance) in &user.balances {
+            watch.account(*id).cash = Some(balance.cash);
+        }
+        watch
     }
+
+    fn account(&mut self, connection: ConnectionId) -> &mut Account {
+        self.accounts.entry(connection).or_default()
+    }
+}
+
+/// Which loss is judged: that of an account, or of all of a person's accounts with such money together.
+#[derive(Clone, Copy, Debug)]
+enum Purse<'a> {
+    Account(&'a Connection),
+    All(Mode),
 }
 
 impl RiskState {
@@ -74,8 +95,8 @@ impl RiskState {
         symbol: Symbol,
         price: Price,
     ) {
-        let counts = self.is_default(connection) && self.user.position(connection, symbol).is_some();
-        if counts && self.watch.prices.insert(symbol, price) != Some(price) {
+        let counts = self.user.position(connection, symbol).is_some();
+        if counts && self.watch.account(connection).prices.insert(symbol, price) != Some(price) {
             self.arm(me);
         }
     }
@@ -103,29 +124,32 @@ impl RiskState {
             return;
         }
         self.user.balances.insert(connection, Box::new(balance));
-        if !self.is_default(connection) {
-            return;
-        }
         let now = self.lines.shared.clock.now();
-        if self.is_fresh(&balance, now) && self.user.open_day(balance.equity, now) {
-            self.watch.cash = Some(balance.cash);
+        if self.is_fresh(&balance, now) && self.user.open_day(connection, balance.equity, now) {
+            self.watch.account(connection).cash = Some(balance.cash);
             self.rule(Ruling::Opened(connection, balance));
         }
         self.arm(me);
     }
 
-    /// Returns the default account's cash.
-    pub(super) fn cash(&self) -> Option<Money> {
-        let account = self.user.default_connection()?.id;
-        self.user.balances.get(&account).map(|balance| balance.cash)
+    /// Returns the cash of the account whose position an event changes.
+    pub(super) fn cash_at(&self, event: &Event) -> Option<Money> {
+        let Event::PositionChanged { position, .. } = event else { return None };
+        self.user.balances.get(&position.connection).map(|balance| balance.cash)
     }
 
     /// Takes over what a committed fact did to cash (`before` it was folded), positions and halts.
     pub(super) fn count(&mut self, event: &Event, before: Option<Money>) {
         if let Event::PositionChanged { position, .. } | Event::DriftFound { position, .. } = event {
             self.watch.leaving = false;
-            if position.net.is_flat() && self.is_default(position.connection) {
-                self.watch.prices.remove(&position.symbol);
+            let after = self.cash_at(event);
+            let account = self.watch.account(position.connection);
+            if position.net.is_flat() {
+                account.prices.remove(&position.symbol);
+            }
+            // A fill moves cash as it moves the position, whatever balance the broker told last.
+            if let (Some(cash), Some(before), Some(after)) = (account.cash, before, after) {
+                account.cash = Some(cash + (after - before));
             }
         }
         if let Event::ProtectionChanged { .. } = event {
@@ -136,24 +160,19 @@ impl RiskState {
         {
             self.watch.ruled = None;
         }
-        if let Event::DefaultConnectionSet { .. } | Event::ConnectionRemoved { .. } = event {
-            self.watch.prices.clear();
-            self.watch.cash = self.cash();
-            return;
+        if let Event::ConnectionRemoved { connection } = event {
+            self.watch.accounts.remove(connection);
         }
         if let Event::BalanceSeen { connection, balance } | Event::CashMoved { connection, balance, .. } =
             event
-            && self.is_default(*connection)
         {
-            if self.watch.cash.is_some_and(|known| known != balance.cash) && !self.user.working.is_empty() {
-                self.watch.doubted = Some(self.lines.shared.clock.stamp());
+            let unsettled = self.user.working.values().any(|working| working.connection == *connection);
+            let now = self.lines.shared.clock.stamp();
+            let account = self.watch.account(*connection);
+            if unsettled && account.cash.is_some_and(|known| known != balance.cash) {
+                account.doubted = Some(now);
             }
-            self.watch.cash = Some(balance.cash);
-            return;
-        }
-        // A fill moves cash as it moves the position, whatever balance the broker told last.
-        if let (Some(cash), Some(before), Some(after)) = (self.watch.cash, before, self.cash()) {
-            self.watch.cash = Some(cash + (after - before));
+            account.cash = Some(balance.cash);
         }
     }
 
@@ -164,18 +183,9 @@ impl RiskState {
         let now = self.lines.shared.clock.now();
         self.end_halt(now);
         self.leave_latecomers(now);
-        let Some(day) = self.standing(now) else { return };
-        let breach = match day::judge(&self.user.limits, &day, now) {
-            Verdict::Fine => {
-                self.watch.breached = None;
-                return;
-            }
-            Verdict::DailyLoss { message, until } => {
-                Breach { cause: HaltCause::DailyLoss, reason: message, until: Some(until) }
-            }
-            Verdict::Breaker { message } => {
-                Breach { cause: HaltCause::CircuitBreaker, reason: message, until: None }
-            }
+        let Some(breach) = self.breach(now) else {
+            self.watch.breached = None;
+            return;
         };
         if self.is_doubtful() {
             self.watch.armed = true;
@@ -183,8 +193,7 @@ impl RiskState {
             return;
         }
         tracing::warn!(
-            user.id = %self.user.id, opening = %day.opening, equity = %day.equity, reason = breach.reason,
-            "the day's loss has come to a limit"
+            user.id = %self.user.id, reason = breach.reason, "the day's loss has come to a limit"
         );
         self.watch.ruled = Some(breach.cause);
         self.rule(Ruling::Halt(breach));
@@ -197,7 +206,8 @@ impl RiskState {
         let now = self.lines.shared.clock.stamp();
         let within = |since: Stamp| Duration::from_micros(now.since(since)) < DOUBT;
         let breached = *self.watch.breached.get_or_insert(now);
-        self.watch.doubted.is_some_and(within) && within(breached)
+        let doubted = self.watch.accounts.values().filter_map(|account| account.doubted).max();
+        doubted.is_some_and(within) && within(breached)
     }
 
     /// Ends a halt whose time is over; asked again until the log says so.
@@ -220,17 +230,78 @@ impl RiskState {
         }
     }
 
-    /// Returns how the day stands; absent while its opening is not known, or equity is too old to judge by.
-    pub(super) fn standing(&self, now: DateTime<Utc>) -> Option<Standing> {
-        let connection = self.user.default_connection()?.id;
+    /// Returns the strictest of what the losses of the day call for.
+    fn breach(&self, now: DateTime<Utc>) -> Option<Breach> {
+        let worst = self.standings(now).into_iter().map(|(purse, day)| {
+            let verdict = day::judge(&self.user.limits, &day, now);
+            (verdict, purse)
+        });
+        let (verdict, purse) = worst.max_by(|(one, _), (other, _)| one.cmp(other))?;
+        let at = self.words(purse);
+        match verdict {
+            Verdict::Fine => None,
+            Verdict::DailyLoss { message, until } => {
+                let reason = format!("{message}{at}");
+                Some(Breach { cause: HaltCause::DailyLoss, reason, until: Some(until) })
+            }
+            Verdict::Breaker { message } => {
+                let reason = format!("{message}{at}");
+                Some(Breach { cause: HaltCause::CircuitBreaker, reason, until: None })
+            }
+        }
+    }
+
+    /// Says which account's loss it is, where it is not the default one's.
+    fn words(&self, purse: Purse<'_>) -> String {
+        match purse {
+            Purse::Account(known) if self.is_default(known.id) => String::new(),
+            Purse::Account(known) if known.name.is_empty() => {
+                format!(" The loss is at {} ({}).", known.broker, known.mode.as_str())
+            }
+            Purse::Account(known) => format!(" The loss is at {}.", known.name),
+            Purse::All(mode) => format!(" The loss is that of all {} accounts together.", mode.as_str()),
+        }
+    }
+
+    /// Returns how the day stands at every account of which that is known, and at those of real and those of made-up
+    /// money together: an amount that may be lost is one amount, however many accounts it is lost at.
+    fn standings(&self, now: DateTime<Utc>) -> Vec<(Purse<'_>, Standing)> {
+        let known = self.user.connections.iter();
+        let mut standings: Vec<_> =
+            known.filter_map(|known| Some((Purse::Account(known), self.standing(known.id, now)?))).collect();
+        for mode in [Mode::Live, Mode::Paper] {
+            standings.extend(self.together(mode, now).map(|day| (Purse::All(mode), day)));
+        }
+        standings
+    }
+
+    /// Returns how the day stands at all accounts with such money together; absent when that says no more than one does.
+    pub(super) fn together(&self, mode: Mode, now: DateTime<Utc>) -> Option<Standing> {
+        let known = self.user.connections.iter().filter(|known| known.mode == mode);
+        let days: Vec<_> = known.filter_map(|known| self.standing(known.id, now)).collect();
+        if days.len() < 2 {
+            return None;
+        }
+        let sum = |one: Standing, other: Standing| Standing {
+            opening: one.opening + other.opening,
+            equity: one.equity + other.equity,
+            breached: one.breached.max(other.breached),
+        };
+        days.into_iter().reduce(sum)
+    }
+
+    /// Returns how an account's day stands; absent while its opening is not known, or equity is too old to judge by.
+    pub(super) fn standing(&self, connection: ConnectionId, now: DateTime<Utc>) -> Option<Standing> {
         self.user.balances.get(&connection).filter(|balance| self.is_fresh(balance, now))?;
-        let market = self.market();
+        let known = self.user.connections.iter().find(|known| known.id == connection)?;
+        let account = self.watch.accounts.get(&connection)?;
+        let market = self.lines.shared.brokers.market(&known.broker);
         let price = |symbol| {
-            let marked = self.watch.prices.get(&symbol).copied();
+            let marked = account.prices.get(&symbol).copied();
             marked.or_else(|| Some(market.as_ref()?.quote(symbol)?.price))
         };
-        let equity = self.user.equity(self.watch.cash?, price);
-        let mut day: Standing = self.user.standing(equity, now)?;
+        let equity = self.user.equity(connection, account.cash?, price);
+        let mut day: Standing = self.user.standing(connection, equity, now)?;
         day.breached = day.breached.max(self.watch.ruled);
         Some(day)
     }
@@ -241,11 +312,6 @@ impl RiskState {
 
     fn is_default(&self, connection: ConnectionId) -> bool {
         self.user.default_connection().is_some_and(|known| known.id == connection)
-    }
-
-    /// Returns the default account's market.
-    fn market(&self) -> Option<Arc<dyn Market>> {
-        self.lines.shared.brokers.market(&self.user.default_connection()?.broker)
     }
 
     fn rule(&self, ruling: Ruling) {

@@ -10,6 +10,7 @@ use crate::arrival::Refused;
 use crate::domain::account::{Obstacle, may_choose, may_connect, may_disconnect, may_go_live};
 use crate::domain::event::{Caller, Event, Fact};
 use crate::domain::ids::ConnectionId;
+use crate::domain::instrument::AssetClass;
 use crate::domain::user::{Connection, UserState};
 use crate::hub::{HubMsg, Place};
 use crate::ports::journal::Journal;
@@ -48,6 +49,21 @@ impl State {
         }
         let event = Event::LiveTradingSet { connection: account, is_on };
         self.change(event, |user| may_go_live(user, account), caller).await
+    }
+
+    /// Has the signals for a kind of market go to an account from now on, or to the default one again.
+    pub(super) async fn direct(
+        &mut self,
+        class: AssetClass,
+        connection: Option<ConnectionId>,
+        caller: &Caller,
+    ) -> Outcome {
+        let known = self.phase.user().map(|user| user.routes.get(&class).copied());
+        if known == Some(connection) {
+            return Ok(Ok(()));
+        }
+        let may = |user: &UserState| connection.map_or(Ok(()), |id| may_choose(user, id));
+        self.change(Event::RouteSet { class, connection }, may, caller).await
     }
 
     /// Has signals go to another account from now on.

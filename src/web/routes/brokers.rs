@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use trade_actors::arrival::Refused;
-use trade_actors::domain::account::{PAPER, may_connect, may_disconnect};
+use trade_actors::domain::account::{PAPER, may_choose, may_connect, may_disconnect};
 use trade_actors::domain::ids::{ConnectionId, UserId};
+use trade_actors::domain::instrument::AssetClass;
 use trade_actors::domain::order::Mode;
 use trade_actors::domain::report::RefusalCode;
 use trade_actors::domain::user::{Connection, Role, UserState};
@@ -23,7 +24,7 @@ use crate::keys::MasterKey;
 use crate::vault::{CredentialError, Credentials};
 use crate::web::call::{Answer, Call, json, nothing, ok};
 use crate::web::problem::Problem;
-use crate::web::wire::{Broker, Page};
+use crate::web::wire::{Broker, Page, Routes};
 
 /// The fields of a broker account to connect.
 const FIELDS: [&str; 8] =
@@ -73,6 +74,23 @@ pub(crate) struct LiveTrading {
     /// To switch it on: `trade real money`.
     #[schema(example = "trade real money")]
     confirm: Option<String>,
+}
+
+/// Where signals are to go. An account is named by its id; null: the default one; what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RoutesChange {
+    /// For shares.
+    #[serde(default, deserialize_with = "given")]
+    equity: Option<Option<Uuid>>,
+    /// For coins.
+    #[serde(default, deserialize_with = "given")]
+    crypto: Option<Option<Uuid>>,
+}
+
+/// Keeps null and absence apart.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Uuid>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// What is to be connected, read and found possible.
@@ -172,6 +190,32 @@ pub(crate) async fn go_live(call: Call) -> Result<Answer, Problem> {
     let (user, id) = (call.account().await?.id, call.id()?);
     call.engine()?.go_live(user, id, wish.on, call.head.caller()).await?;
     shown(&call, id, StatusCode::OK).await
+}
+
+/// Shows where signals go.
+pub(crate) async fn routes(call: Call) -> Result<Answer, Problem> {
+    ok(&Routes::of(&call.account().await?))
+}
+
+/// Changes where signals go.
+pub(crate) async fn direct(call: Call) -> Result<Answer, Problem> {
+    let change: RoutesChange = call.json()?;
+    let account = call.account().await?;
+    let wishes = [(AssetClass::Equity, change.equity), (AssetClass::Crypto, change.crypto)];
+    let wishes: Vec<_> =
+        wishes.into_iter().filter_map(|(class, wish)| Some((class, wish?.map(ConnectionId::new)))).collect();
+    // All of it is possible, or nothing is changed.
+    for (class, wish) in &wishes {
+        if wish.is_some_and(|id| may_choose(&account, id).is_err()) {
+            let detail = "there is no such broker account; nothing was changed";
+            return Err(Problem::invalid(&format!("/{}", class.as_str()), detail));
+        }
+    }
+    for (class, wish) in wishes {
+        call.engine()?.direct(account.id, class, wish, call.head.caller()).await?;
+    }
+    call.engine()?.views().settled().await?;
+    routes(call).await
 }
 
 /// Has signals go to another broker account.

@@ -99,6 +99,7 @@ pub(crate) async fn close(call: Call) -> Result<Answer, Problem> {
         stop_loss: None,
         take_profits: Vec::new(),
         account: Some(held.connection),
+        via: None,
         leverage: None,
     };
     trades::deliver(&call, instruction).await

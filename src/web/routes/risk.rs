@@ -128,7 +128,7 @@ fn risk<'a>(call: &Call, account: &'a UserState) -> Result<Risk<'a>, Problem> {
     let held = account.positions.iter().filter(|held| Some(held.connection) == default);
     let value = |held: &Held| Some(held.net.value(engine.price(account, held.connection, held.symbol)?));
     let largest = held.filter_map(value).map(|value| value.get().abs()).max().unwrap_or_default();
-    let day = account.standing(Money::new(portfolio.equity), now);
+    let day = default.and_then(|id| account.standing(id, Money::new(portfolio.equity), now));
     let lost = day.map_or(Decimal::ZERO, |day| (-day.pnl().get()).max(Decimal::ZERO));
     let most = InForce::of(limits, day.map(|day| day.opening));
     let used = |limit: Option<Money>| limit.map(|limit| part(lost, limit.get()));

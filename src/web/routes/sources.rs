@@ -5,12 +5,13 @@ use trade_actors::arrival::Delivery;
 use trade_actors::domain::event::{Event, Fact};
 use trade_actors::domain::feed::Source as DomainSource;
 use trade_actors::domain::ids::SourceId;
-use trade_actors::domain::instrument::Instrument;
+use trade_actors::domain::instrument::{AssetClass, Instrument};
 use trade_actors::domain::money::{Money, Price, Quantity};
 use trade_actors::domain::order::Mode;
 use trade_actors::domain::risk::SourceLimits;
+use trade_actors::domain::routing::chosen;
 use trade_actors::domain::signal::Origin;
-use trade_actors::domain::user::{Role, UserState};
+use trade_actors::domain::user::{Connection, Role, UserState};
 use trade_actors::engine::Engine;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -163,10 +164,10 @@ pub(crate) async fn test(call: Call) -> Result<Answer, Problem> {
     let (account, source) = own(&call).await?;
     let engine = call.engine()?;
     let alone = engine.views().followers(source.id, None, 2)? == [account.id];
-    let paper = account.default_connection().is_some_and(|connection| connection.mode == Mode::Paper);
+    let paper = AssetClass::ALL.iter().any(|class| paper_for(&account, *class).is_some());
     if !alone || !paper {
         let detail = "a test trades with simulated money and for you alone, but this source has other followers, or \
-                      your account is live; nothing was sent";
+                      your signals go to live accounts; nothing was sent";
         return Err(Problem::new(StatusCode::CONFLICT, "TEST_NOT_SAFE", detail));
     }
     let (instrument, quantity) = sample(engine, &account).ok_or_else(|| {
@@ -198,17 +199,27 @@ pub(crate) async fn test(call: Call) -> Result<Answer, Problem> {
 
 /// Picks what a test buys: the first listed instrument whose market is open, and a few dollars of it.
 ///
-/// It is one of the account's own market whose price is known; those that everybody knows are asked for, so that the next
-/// test finds one.
+/// It is one of a paper account that signals go to, and its price is known; those that everybody knows are asked for, so
+/// that the next test finds one.
 fn sample(engine: &Engine, account: &UserState) -> Option<(Instrument, Quantity)> {
-    let (market, now) = (engine.market_of(account), engine.clock().now());
+    AssetClass::ALL.into_iter().find_map(|class| sample_of(engine, account, class))
+}
+
+fn sample_of(engine: &Engine, account: &UserState, class: AssetClass) -> Option<(Instrument, Quantity)> {
+    let (market, now) = (engine.market_at(&paper_for(account, class)?.broker), engine.clock().now());
     let known = WELL_KNOWN.iter().filter_map(|symbol| market.instrument(symbol.parse().ok()?));
     let known = known.inspect(|instrument| market.watch(instrument.symbol));
-    known.chain(market.instruments()).find_map(|instrument| {
+    let listed = known.chain(market.instruments());
+    listed.filter(|instrument| AssetClass::of(instrument.symbol) == class).find_map(|instrument| {
         let open = instrument.tradable && market.status(&instrument, now).is_open();
         let quote = market.quote(instrument.symbol).filter(|_| open)?;
         Some((instrument, few(&instrument, quote.ask)))
     })
+}
+
+/// Returns the paper account that the signals for a kind of market go to.
+fn paper_for(account: &UserState, class: AssetClass) -> Option<&Connection> {
+    chosen(account, class).filter(|known| known.mode == Mode::Paper)
 }
 
 /// Returns a quantity that costs a few dollars, at least one lot, and at least what the venue takes.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use trade_actors::arrival::Delivery;
-use trade_actors::domain::ids::{ClientOrderId, ConnectionId, SignalId};
+use trade_actors::domain::ids::{ClientOrderId, SignalId};
 use trade_actors::domain::instrument::Symbol;
 use trade_actors::domain::money::{Price, Quantity};
 use trade_actors::domain::order::{Order, OrderStatus};
@@ -258,7 +258,7 @@ pub(super) async fn deliver(call: &Call, instruction: Instruction) -> Result<Ans
             return Err(reused());
         }
     }
-    let Some(placed) = placed(engine, &account, instruction.account, delivered.signal)? else {
+    let Some(placed) = placed(engine, &account, delivered.signal)? else {
         return Ok(said(delivered));
     };
     let status = if delivered.duplicate { StatusCode::OK } else { StatusCode::CREATED };
@@ -269,17 +269,15 @@ pub(super) async fn deliver(call: &Call, instruction: Instruction) -> Result<Ans
     Ok(answer)
 }
 
-/// Returns the order that a signal became at the connection it names, or at the default one.
-fn placed(
-    engine: &Engine,
-    account: &UserState,
-    named: Option<ConnectionId>,
-    signal: SignalId,
-) -> Result<Option<Order>, Problem> {
-    let default = account.default_connection().map(|known| known.id);
-    let Some(connection) = named.or(default) else { return Ok(None) };
-    let id = ClientOrderId::derive(account.id, connection, signal, 0);
-    Ok(engine.views().order(id)?)
+/// Returns the order that a signal became, at whichever of the person's accounts that is.
+fn placed(engine: &Engine, account: &UserState, signal: SignalId) -> Result<Option<Order>, Problem> {
+    for known in &account.connections {
+        let id = ClientOrderId::derive(account.id, known.id, signal, 0);
+        if let Some(order) = engine.views().order(id)? {
+            return Ok(Some(order));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns what recognises a repeat: the caller's key, or, without one, nothing.
@@ -329,6 +327,7 @@ impl NewTrade {
             stop_loss: price("/stop_loss", self.stop_loss)?.map(Level::At),
             take_profits: price("/take_profit", self.take_profit)?.map(Level::At).into_iter().collect(),
             account: None,
+            via: None,
             leverage: None,
         })
     }

@@ -8,6 +8,8 @@ use serde::Serialize;
 use trade_actors::domain::account::PAPER;
 use trade_actors::domain::event::HaltCause;
 use trade_actors::domain::feed;
+use trade_actors::domain::ids::ConnectionId;
+use trade_actors::domain::instrument::AssetClass;
 use trade_actors::domain::risk;
 use trade_actors::domain::user::{Connection, Role, Trading, UserState};
 use trade_actors::sessions::Session;
@@ -85,8 +87,10 @@ pub(crate) struct Broker<'a> {
     pub(crate) mode: &'static str,
     /// Whether trading with real money is switched on; false at an account of made-up money.
     pub(crate) live_trading: bool,
-    /// Whether signals go to it.
+    /// Whether signals go to it that name no account, and are for no kind of market with an account of its own.
     pub(crate) default: bool,
+    /// The kinds of market whose signals go to it by choice: `equity`, `crypto`.
+    pub(crate) routes: Vec<&'static str>,
     /// The last characters of its key's name; null when it has none.
     #[schema(example = "7Q2X")]
     pub(crate) key_hint: Option<&'a str>,
@@ -99,6 +103,30 @@ pub(crate) struct Broker<'a> {
     pub(crate) reason: Option<String>,
     /// When it last told the balance.
     pub(crate) last_seen_at: Option<DateTime<Utc>>,
+}
+
+/// Which broker accounts signals go to that name none; each is the account's id.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Routes {
+    /// For whatever has no account of its own below; null: no account is connected.
+    default: Option<Uuid>,
+    /// For shares; null: the default one.
+    equity: Option<Uuid>,
+    /// For coins; null: the default one.
+    crypto: Option<Uuid>,
+}
+
+impl Routes {
+    /// Words where a person's signals go.
+    #[must_use]
+    pub(crate) fn of(user: &UserState) -> Self {
+        let chosen = |class| user.routes.get(&class).map(|id: &ConnectionId| id.uuid());
+        Self {
+            default: user.default_connection().map(|known| known.id.uuid()),
+            equity: chosen(AssetClass::Equity),
+            crypto: chosen(AssetClass::Crypto),
+        }
+    }
 }
 
 /// An API token, without its secret.
@@ -267,6 +295,12 @@ impl<'a> Broker<'a> {
             mode: connection.mode.as_str(),
             live_trading: connection.is_live_on,
             default: user.default_connection().is_some_and(|known| known.id == connection.id),
+            routes: user
+                .routes
+                .iter()
+                .filter(|(_, id)| **id == connection.id)
+                .map(|(class, _)| class.as_str())
+                .collect(),
             key_hint: Some(connection.hint.as_str()).filter(|hint| !hint.is_empty()),
             connected: status == "connected",
             status,

@@ -111,6 +111,7 @@ pub(super) mod tests {
                 stop_loss: None,
                 take_profits: Vec::new(),
                 account: None,
+                via: None,
                 leverage: None,
             }),
             outcome,

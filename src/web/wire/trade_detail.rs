@@ -268,6 +268,7 @@ mod tests {
             reference: None,
             stop_loss: Some(Level::At(price("165"))),
             take_profits: Vec::new(),
+            via: None,
             leverage: None,
             account: None,
         };

@@ -17,6 +17,7 @@ impl Event {
             Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
             Self::ConnectionRenewed { .. } => "BROKER_RENEWED",
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
+            Self::RouteSet { .. } => "BROKER_ROUTED",
             Self::LiveTradingSet { is_on: true, .. } => "LIVE_TRADING_ON",
             Self::LiveTradingSet { is_on: false, .. } => "LIVE_TRADING_OFF",
             Self::LimitsChanged { .. } => "LIMITS_CHANGED",
@@ -85,6 +86,7 @@ impl Event {
             | Self::ConnectionRenewed { connection }
             | Self::DefaultConnectionSet { connection }
             | Self::LiveTradingSet { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
+            Self::RouteSet { class, .. } => ("Route", Some(class.as_str().to_owned())),
             Self::LimitsChanged { .. } => ("Limits", None),
             Self::SourceLimitsChanged { source, .. } => ("Limits", Some(source.to_string())),
             Self::SourceCreated { source, .. }
@@ -152,6 +154,7 @@ impl Event {
             | Self::ConnectionRemoved { .. }
             | Self::ConnectionRenewed { .. }
             | Self::DefaultConnectionSet { .. }
+            | Self::RouteSet { .. }
             | Self::LiveTradingSet { .. }
             | Self::LimitsChanged { .. }
             | Self::SourceLimitsChanged { .. }

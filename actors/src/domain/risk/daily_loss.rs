@@ -8,7 +8,8 @@ pub(super) fn rule(intent: Intent, seen: &Snapshot<'_>) -> Result<Intent, Denial
     if intent.ticket.reduces {
         return Ok(intent);
     }
-    match seen.day.map(|day| judge(seen.limits, &day, seen.now)) {
+    let days = seen.day.into_iter().chain(seen.together);
+    match days.map(|day| judge(seen.limits, &day, seen.now)).max() {
         Some(Verdict::DailyLoss { message, .. }) => Err(Denial::new(DenialCode::DailyLoss, message)),
         Some(Verdict::Breaker { message }) => Err(Denial::new(DenialCode::UnderReview, message)),
         Some(Verdict::Fine) | None => Ok(intent),

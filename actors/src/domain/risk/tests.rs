@@ -106,6 +106,7 @@ impl Case {
                     stop_loss: None,
                     take_profits: Vec::new(),
                     account: None,
+                    via: None,
                     leverage: None,
                 },
             },
@@ -150,6 +151,7 @@ impl Case {
             source_limits: self.from_source.0.as_ref(),
             recent_from_source: self.from_source.1,
             day: self.day,
+            together: None,
         }
     }
 

@@ -162,8 +162,12 @@ fn the_first_balance_of_a_day_opens_it() {
     see(&mut user, "100", at("2025-01-03T00:59:00Z"));
     see(&mut user, "90", at("2025-01-03T01:00:00Z"));
     see(&mut user, "80", at("2025-01-04T00:59:59Z"));
-    assert_eq!(user.day_opening(at("2025-01-04T00:59:59Z")), Some(money("90")));
-    assert_eq!(user.day_opening(at("2025-01-04T01:00:00Z")), None, "nothing is known of the new day yet");
+    assert_eq!(user.day_opening(account(), at("2025-01-04T00:59:59Z")), Some(money("90")));
+    assert_eq!(
+        user.day_opening(account(), at("2025-01-04T01:00:00Z")),
+        None,
+        "nothing is known of the new day yet"
+    );
 }
 
 #[test]
@@ -176,7 +180,7 @@ fn a_day_that_runs_goes_on_when_days_begin_at_another_hour() {
         let limits = Limits { day_starts_min: start, ..Limits::default() };
         user.apply(&Event::LimitsChanged { limits }, now);
         see(&mut user, "50", now);
-        let standing = user.standing(money("50"), now).unwrap();
+        let standing = user.standing(account(), money("50"), now).unwrap();
         assert_eq!((standing.opening, standing.breached), (money("100"), Some(HaltCause::DailyLoss)));
     }
 }
@@ -241,7 +245,7 @@ proptest! {
         let mut fired = Vec::new();
         for part in path {
             let equity = Money::new(opening * Decimal::new(part, 4));
-            let cause = match judge(&user.limits, &user.standing(equity, noon()).unwrap(), noon()) {
+            let cause = match judge(&user.limits, &user.standing(account(), equity, noon()).unwrap(), noon()) {
                 Verdict::Fine => continue,
                 Verdict::DailyLoss { .. } => HaltCause::DailyLoss,
                 Verdict::Breaker { .. } => HaltCause::CircuitBreaker,
@@ -301,7 +305,7 @@ proptest! {
             cash += amount;
             let balance = told(cash, cash, now);
             user.apply(&Event::CashMoved { connection: account(), amount, balance }, now);
-            let day = user.standing(cash, now).unwrap();
+            let day = user.standing(account(), cash, now).unwrap();
             prop_assert_eq!(day.pnl(), Money::ZERO);
             prop_assert_eq!(judge(&user.limits, &day, now), Verdict::Fine);
         }
@@ -321,12 +325,12 @@ fn shares_that_were_sold_outside_are_no_loss() {
     );
     see(&mut user, "100", noon());
     let price = Price::new(Decimal::TEN).unwrap();
-    let at_price = |user: &UserState, cash| user.equity(cash, |_| Some(price));
+    let at_price = |user: &UserState, cash| user.equity(account(), cash, |_| Some(price));
     assert_eq!(at_price(&user, money("100")), money("1000"));
     position.net = Net::new(dec("30"));
     user.apply(&Event::DriftFound { ours, position, price: Some(price) }, noon());
     let amount = money("600");
     let balance = told(money("700"), money("1000"), noon());
     user.apply(&Event::CashMoved { connection: account(), amount, balance }, noon());
-    assert_eq!(user.standing(at_price(&user, money("700")), noon()).unwrap().pnl(), Money::ZERO);
+    assert_eq!(user.standing(account(), at_price(&user, money("700")), noon()).unwrap().pnl(), Money::ZERO);
 }
