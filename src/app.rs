@@ -42,6 +42,7 @@ pub use key_care::broker_of;
 pub use ready::Ready;
 
 use crate::auth::Auth;
+use crate::brokers::consent::Consents;
 use crate::brokers::paper::PaperBrokers;
 use crate::brokers::paper::market::SimulatedMarket;
 use crate::brokers::probe::Prober;
@@ -139,6 +140,7 @@ impl App {
         let web = Web {
             credentials: credentials.clone(),
             prober,
+            consents: Arc::new(Consents::open(&config.brokers)?),
             engine: Arc::clone(&slot),
             auth: Arc::clone(&auth),
             keys: Arc::clone(&disk.keys),

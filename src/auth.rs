@@ -1,8 +1,10 @@
-//! Who is asking, and what they may do: API tokens, one-time login links, browser sessions, socket tickets.
+//! Who is asking, and what they may do: API tokens, one-time login links, browser sessions, socket tickets,
+//! and who was sent to a broker's page.
 //!
 //! Secrets are kept as their SHA-256 alone, in the vault. Each way to prove who one is ends in one [`Principal`],
 //! so that what a caller may do never depends on how they came in.
 
+mod consents;
 mod csrf;
 mod links;
 mod sessions;
@@ -18,6 +20,7 @@ use trade_actors::domain::ids::UserId;
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::store::{StoreError, Vault};
 
+pub use consents::{CONSENT_LIFE, Consent};
 pub use csrf::Csrf;
 pub use links::LINK_LIFE;
 pub use sessions::{Binding, NewSession, SESSION_LIFE};
@@ -109,6 +112,7 @@ pub struct Auth {
     tokens: tokens::Known,
     sessions: sessions::Known,
     tickets: tickets::Tickets,
+    consents: consents::Consents,
     csrf: Csrf,
     revoked: watch::Sender<u64>,
 }
@@ -125,6 +129,7 @@ impl Auth {
             tokens: tokens::Known::default(),
             sessions: sessions::Known::default(),
             tickets: tickets::Tickets::default(),
+            consents: consents::Consents::default(),
             csrf,
             revoked: watch::Sender::new(0),
         }

@@ -27,6 +27,7 @@ pub mod board;
 pub mod bucket;
 pub mod bybit;
 pub mod coinbase;
+pub mod consent;
 pub mod credentials;
 pub mod dial;
 pub mod gemini;
@@ -89,6 +90,9 @@ pub struct Ground<'a> {
 pub trait House: Send + Sync + Debug {
     /// Returns the account of a connection, not yet connected. Two holders of one connection share one account.
     fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker>;
+
+    /// Has a connection read its credentials again: others took their place.
+    fn renew(&self, connection: ConnectionId);
 
     /// Returns what can be traded, with prices and hours.
     fn market(&self) -> Arc<dyn Market>;

@@ -37,6 +37,7 @@ pub use openapi::document;
 pub use server::serve_metrics;
 
 use crate::auth::Auth;
+use crate::brokers::consent::Consents;
 use crate::brokers::probe::Prober;
 use crate::config::web::WebConfig;
 use crate::keys::MasterKey;
@@ -56,6 +57,8 @@ pub struct Web {
     pub credentials: Credentials,
     /// Tries credentials out before they are kept.
     pub prober: Arc<dyn Prober>,
+    /// The brokers' own pages, at which accounts are opened.
+    pub consents: Arc<Consents>,
     /// The master key, for webhook addresses.
     pub keys: Arc<MasterKey>,
     /// Settings.

@@ -104,18 +104,17 @@ impl Alpaca {
         };
         Ok(Self { shared: Arc::new(shared), accounts: Accounts::default() })
     }
-
-    /// Has a connection read its credentials again: they were replaced or removed.
-    pub fn renew(&self, connection: ConnectionId) {
-        if let Some(account) = self.accounts.held(connection) {
-            account.renew();
-        }
-    }
 }
 
 impl House for Alpaca {
     fn account(&self, user: UserId, connection: ConnectionId) -> Arc<dyn Broker> {
         self.accounts.open(connection, || AlpacaAccount::new(Arc::clone(&self.shared), user, connection))
+    }
+
+    fn renew(&self, connection: ConnectionId) {
+        if let Some(account) = self.accounts.held(connection) {
+            account.renew();
+        }
     }
 
     fn market(&self) -> Arc<dyn Market> {

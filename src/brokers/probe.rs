@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use futures_util::future::BoxFuture;
+use trade_actors::domain::ids::ConnectionId;
 use trade_actors::ports::broker::{BrokerError, UnknownBroker};
 
 use super::Venues;
@@ -22,6 +23,9 @@ pub trait Prober: Send + Sync + Debug {
     /// # Errors
     /// When they do not work, the account may not trade, or the broker cannot be asked.
     fn probe<'a>(&'a self, secret: &'a BrokerSecret) -> BoxFuture<'a, Result<Probed, BrokerError>>;
+
+    /// Has a connection to `broker` read its credentials again: others, which were tried out, took their place.
+    fn renewed(&self, _broker: &str, _connection: ConnectionId) {}
 }
 
 impl Prober for Venues {
@@ -32,6 +36,12 @@ impl Prober for Venues {
                 let unknown = UnknownBroker(secret.broker.clone()).to_string();
                 Box::pin(async { Err(BrokerError::Unknown(unknown)) })
             }
+        }
+    }
+
+    fn renewed(&self, broker: &str, connection: ConnectionId) {
+        if let Some(house) = self.get(broker) {
+            house.renew(connection);
         }
     }
 }

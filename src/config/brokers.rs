@@ -88,6 +88,16 @@ pub struct AlpacaConfig {
     pub timeout_ms: u32,
     /// Requests that Alpaca allows an account in a minute; half of them are used.
     pub requests_per_minute: u32,
+    /// The name of the application that is registered there; empty: accounts are connected with their keys only.
+    pub client_id: String,
+    /// The application's secret.
+    pub client_secret: Option<Secret>,
+    /// The page where a person lets the application in.
+    pub authorize_url: String,
+    /// Tokens.
+    pub token_url: String,
+    /// Whether that page is told a challenge that only this program can answer (PKCE).
+    pub pkce: bool,
 }
 
 impl Default for AlpacaConfig {
@@ -102,6 +112,11 @@ impl Default for AlpacaConfig {
             feed: "iex".to_owned(),
             timeout_ms: 10_000,
             requests_per_minute: 200,
+            client_id: String::new(),
+            client_secret: None,
+            authorize_url: "https://app.alpaca.markets/oauth/authorize".to_owned(),
+            token_url: "https://api.alpaca.markets/oauth/token".to_owned(),
+            pkce: true,
         }
     }
 }
@@ -331,6 +346,31 @@ pub(super) const KEYS: &[Key] = &[
         allowed: "a whole number from 20 to 10000",
         holds: |config| (20..=10_000).contains(&config.brokers.alpaca.requests_per_minute),
     },
+    Key {
+        name: "brokers.alpaca.client_id",
+        allowed: "empty, or the name of an application that is registered at Alpaca, together with client_secret",
+        holds: |config| {
+            let alpaca = &config.brokers.alpaca;
+            alpaca.client_id.bytes().all(|byte| byte.is_ascii_graphic())
+                && alpaca.client_id.is_empty() == alpaca.client_secret.is_none()
+        },
+    },
+    Key {
+        name: "brokers.alpaca.client_secret",
+        allowed: "the secret of that application",
+        holds: |config| config.brokers.alpaca.client_secret.as_ref().is_none_or(Secret::is_sendable),
+    },
+    Key {
+        name: "brokers.alpaca.authorize_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.alpaca.authorize_url),
+    },
+    Key {
+        name: "brokers.alpaca.token_url",
+        allowed: WEB,
+        holds: |config| is_web(&config.brokers.alpaca.token_url),
+    },
+    Key { name: "brokers.alpaca.pkce", allowed: "true or false", holds: |_| true },
 ];
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ assets! {
     "app.css"
     "chart.js"
     "connection.js"
+    "consent.html"
     "dialog.js"
     "dom.js"
     "format.js"

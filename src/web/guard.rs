@@ -154,6 +154,9 @@ mod tests {
             engine: Arc::new(OnceLock::new()),
             credentials: crate::vault::Credentials::new(it.vault, it.keys.clone()),
             prober: Arc::new(crate::brokers::probe::fakes::Unasked),
+            consents: Arc::new(
+                crate::brokers::consent::Consents::open(&crate::config::BrokersConfig::default()).unwrap(),
+            ),
             auth: Arc::new(it.auth),
             keys: it.keys,
             config: Arc::new(config),

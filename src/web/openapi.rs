@@ -15,7 +15,9 @@ use utoipa::{OpenApi as _, ToSchema};
 use super::guard::Access;
 use super::problem::{FieldError, ProblemBody};
 use super::router::{ROUTES, Route, Verb};
-use super::routes::{admin, brokers, health, me, positions, risk, sources, switch, tokens, trades, webhook};
+use super::routes::{
+    admin, broker_oauth, brokers, health, me, positions, risk, sources, switch, tokens, trades, webhook,
+};
 use super::wire;
 
 /// Names the pages of lists as clients see them.
@@ -85,7 +87,11 @@ mod pages {
     switch::SwitchChange,
     sources::NewSource,
     sources::SourceLimitsChange,
-    brokers::NewBroker, brokers::LiveTrading, brokers::RoutesChange,
+    brokers::NewBroker,
+    brokers::LiveTrading,
+    brokers::RoutesChange,
+    broker_oauth::NewConsent,
+    broker_oauth::ConsentBegun<'static>,
     tokens::NewTokenRequest,
     tokens::TokenCreated<'static>,
     me::Me<'static>,
@@ -159,6 +165,9 @@ fn operation(route: &Route) -> Operation {
                 "Only trades in this symbol",
             ));
     }
+    if route.pattern == "/oauth/callback" {
+        operation = came_back(operation);
+    }
     if !route.takes.is_empty() {
         let body = RequestBodyBuilder::new().content("application/json", reference(route.takes));
         operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
@@ -185,6 +194,29 @@ fn operation(route: &Route) -> Operation {
         }
     }
     operation.build()
+}
+
+/// Describes what a broker sends a browser back with, and the pages that it may end on.
+fn came_back(mut operation: OperationBuilder) -> OperationBuilder {
+    for (name, words) in [
+        ("state", "What the browser was sent to the broker with; good once"),
+        ("code", "What is exchanged for a token"),
+        ("error", "Why there is no code, such as access_denied"),
+    ] {
+        operation = operation.parameter(parameter(name, ParameterIn::Query, Required::False, words));
+    }
+    for (status, words) in [
+        ("400", "It was not begun here, was used before or is too late; or it brought no code"),
+        ("403", "Another browser came back, or its owner said no"),
+        ("409", "The account is connected already, or the operator has not set the broker up"),
+        ("422", "The broker does not take the code, or the account may not trade"),
+        ("503", "The broker cannot be asked now"),
+    ] {
+        let page = Content::new(None::<RefOr<Schema>>);
+        let answer = ResponseBuilder::new().description(words).content("text/html", page);
+        operation = operation.response(status, answer.build());
+    }
+    operation
 }
 
 fn answer(route: &Route) -> Response {

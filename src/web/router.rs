@@ -15,8 +15,8 @@ use super::guard::{self, Access};
 use super::idempotency::Turn;
 use super::problem::Problem;
 use super::routes::{
-    admin, brokers, health, login, me, pages, portfolio, positions, risk, signals, sources, switch, tokens,
-    trades, webhook,
+    admin, broker_oauth, brokers, health, login, me, pages, portfolio, positions, risk, signals, sources,
+    switch, tokens, trades, webhook,
 };
 use super::server::Arrived;
 use super::{body, socket};
@@ -96,6 +96,7 @@ routes! {
     Delete "/api/v1/sources/{id}/follow"       Manage   sources::unfollow()             => 204,                "Follows a source no longer.";
     Get    "/api/v1/brokers"                   Read     brokers::list()                 => 200 BrokerPage,     "Lists your broker accounts.";
     Post   "/api/v1/brokers"                   Manage   brokers::connect(NewBroker)     => 201 Broker,         "Connects a broker account, once its keys are found to work; they are sealed and never shown.";
+    Post   "/api/v1/brokers/oauth"             Manage   broker_oauth::begin(NewConsent) => 201 ConsentBegun,   "Begins to connect a broker account at the broker's own page: answers where to send its owner's browser.";
     Delete "/api/v1/brokers/{id}"              Manage   brokers::remove()               => 204,                "Removes a broker account at which nothing is open, and its keys.";
     Put    "/api/v1/brokers/{id}/live"         Manage   brokers::go_live(LiveTrading)   => 200 Broker,         "Switches trading with real money on or off at a broker account; to switch it on, confirm it in words.";
     Post   "/api/v1/brokers/{id}/default"      Manage   brokers::choose()               => 200 Broker,         "Has signals go to this broker account from now on.";
@@ -108,6 +109,7 @@ routes! {
     Post   "/api/v1/admin/users"               Operator admin::create(NewPerson)        => 201 PersonCreated,  "Adds a person with a paper account and a source.";
     Post   "/api/v1/admin/users/{id}/resume"   Operator admin::resume()                 => 200 Person,         "Lifts a suspension, and a halt that losses called for.";
     Post   "/auth/logout"                      Read     login::logout()                 => 204,                "Ends the session.";
+    Get    "/oauth/callback"                   Public   broker_oauth::callback()        => 303,                "Where a broker sends its account's owner back: connects the account, or says on a page why not.";
     Get    "/login/{token}"                    Public   login::follow()                 => 303,                "Follows a one-time login link.";
     Get    "/login"                            Public   pages::login()                  => 200,                "The login page.";
     Get    "/"                                 Public   pages::index()                  => 200,                "The dashboard.";

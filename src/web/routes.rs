@@ -1,6 +1,7 @@
 //! The handlers, a file each concern.
 
 pub(super) mod admin;
+pub(super) mod broker_oauth;
 pub(super) mod brokers;
 pub(super) mod health;
 pub(super) mod login;

@@ -31,6 +31,9 @@ async fn serving(config: WebConfig) -> Served {
         engine: EngineSlot::default(),
         credentials: Credentials::new(it.vault, it.keys.clone()),
         prober: Arc::new(crate::brokers::probe::fakes::Unasked),
+        consents: Arc::new(
+            crate::brokers::consent::Consents::open(&crate::config::BrokersConfig::default()).unwrap(),
+        ),
         auth: Arc::new(it.auth),
         keys: it.keys,
         config: Arc::new(config),

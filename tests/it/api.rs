@@ -10,11 +10,12 @@ use crate::support::api::{order, send};
 use crate::support::{Api, Setup};
 
 /// Addresses that everybody may use.
-const PUBLIC: [&str; 9] = [
+const PUBLIC: [&str; 10] = [
     "/webhooks/tradingview/{token}",
     "/ws",
     "/login/{token}",
     "/login",
+    "/oauth/callback",
     "/",
     "/assets/{name}",
     "/health",

@@ -38,15 +38,15 @@ fn keys(key_id: &str) -> Value {
     json!({ "broker": "alpaca", "mode": "paper", "key_id": key_id, "secret": SECRET })
 }
 
-async fn accounts(api: &Api) -> Vec<Value> {
+pub(crate) async fn accounts(api: &Api) -> Vec<Value> {
     api.get(BROKERS).await.expect(200)["items"].as_array().unwrap().clone()
 }
 
-fn path(account: &Value) -> String {
+pub(crate) fn path(account: &Value) -> String {
     format!("{BROKERS}/{}", account["id"].as_str().unwrap())
 }
 
-async fn connected(api: &Api, account: &Value) -> Value {
+pub(crate) async fn connected(api: &Api, account: &Value) -> Value {
     wait_for("a session to be open", || async {
         let all = accounts(api).await;
         all.into_iter().find(|known| known["id"] == account["id"] && known["connected"] == true)
@@ -55,7 +55,7 @@ async fn connected(api: &Api, account: &Value) -> Value {
 }
 
 /// Opens the vault of a program that does not run.
-fn vault(data: &Path) -> Credentials {
+pub(crate) fn vault(data: &Path) -> Credentials {
     let keys = MasterKey::load_or_create(&data.join("master.key")).unwrap();
     Credentials::new(Arc::new(SledVault::open(&data.join("vault"), 4 << 20).unwrap()), Arc::new(keys))
 }
@@ -319,7 +319,7 @@ async fn keys_that_a_crash_left_behind_are_swept_and_those_in_use_are_kept() {
 
 /// All that the program logs.
 #[derive(Clone, Debug, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Said(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Said {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -333,7 +333,7 @@ impl Write for Said {
 }
 
 impl Said {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let said = Self::default();
         let sink = said.clone();
         let lines = tracing_subscriber::fmt::layer().with_writer(move || sink.clone());
@@ -346,7 +346,7 @@ impl Said {
     }
 
     #[track_caller]
-    fn assert_without(&self, needles: &[&str]) {
+    pub(crate) fn assert_without(&self, needles: &[&str]) {
         let said = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
         assert!(!said.is_empty());
         for line in said.lines() {
@@ -355,7 +355,7 @@ impl Said {
     }
 }
 
-fn holds(bytes: &[u8], needle: &str) -> bool {
+pub(crate) fn holds(bytes: &[u8], needle: &str) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 

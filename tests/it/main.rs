@@ -14,6 +14,7 @@ mod api;
 mod audit_cli;
 mod broker_faults;
 mod broker_health;
+mod broker_oauth;
 mod brokers_api;
 mod browser;
 mod chaos;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use trade_actors::ports::clock::{Clock, SystemClock};
 use trade_actors::ports::store::Vault;
 use trade_executor::auth::Auth;
+use trade_executor::brokers::consent::Consents;
 use trade_executor::brokers::{Ground, NoSecrets, Venues};
 use trade_executor::config::BrokersConfig;
 use trade_executor::config::web::WebConfig;
@@ -31,6 +32,7 @@ async fn an_engine_that_starts_answers_503_and_says_when_to_come_again() {
         auth,
         credentials,
         prober: Arc::new(Venues::open(&ground).unwrap()),
+        consents: Arc::new(Consents::open(ground.config).unwrap()),
         keys,
         config: Arc::new(WebConfig::default()),
         new_user_limits: trade_actors::domain::risk::Limits::default(),

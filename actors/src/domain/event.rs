@@ -65,6 +65,11 @@ pub enum Event {
         /// The account.
         connection: ConnectionId,
     },
+    /// The owner of a broker account let this program in anew; what opened it before is replaced.
+    ConnectionRenewed {
+        /// The account.
+        connection: ConnectionId,
+    },
     /// Signals that name no account go to this one from now on.
     DefaultConnectionSet {
         /// The account.

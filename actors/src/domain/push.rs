@@ -301,6 +301,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         | Event::LoginSucceeded { .. }
         | Event::LoginFailed { .. }
         | Event::ConnectionRemoved { .. }
+        | Event::ConnectionRenewed { .. }
         | Event::DefaultConnectionSet { .. }
         | Event::RouteSet { .. }
         | Event::LiveTradingSet { .. }

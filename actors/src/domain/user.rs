@@ -467,6 +467,7 @@ impl UserState {
             | Event::LoginFailed { .. }
             | Event::TokenCreated { .. }
             | Event::TokenRevoked { .. }
+            | Event::ConnectionRenewed { .. }
             | Event::PaperOpened { .. }
             | Event::PaperBooked { .. }
             | Event::PaperMoved { .. } => {}

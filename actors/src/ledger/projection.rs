@@ -242,6 +242,7 @@ impl Projection {
             | Event::UserResumed
             | Event::ConnectionAdded { .. }
             | Event::ConnectionRemoved { .. }
+            | Event::ConnectionRenewed { .. }
             | Event::DefaultConnectionSet { .. }
             | Event::ConnectionLost { .. }
             | Event::ConnectionRestored { .. }

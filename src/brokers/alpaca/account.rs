@@ -106,12 +106,19 @@ impl AlpacaAccount {
         Ok(session)
     }
 
-    /// Has the credentials read again at the next request, and the stream opened with them.
+    /// Has the credentials read again, and the stream opened and the market asked with them.
     pub(super) fn renew(&self) {
         lock(&self.way).is_suspect = true;
         if self.hearing.is_open() {
             lock(&self.updates).abort_all();
             self.follow();
+            let me = self.me.clone();
+            lock(&self.updates).spawn(async move {
+                let Some(account) = me.upgrade() else { return };
+                if let Ok(session) = account.session() {
+                    account.shared.market.join(&session).await;
+                }
+            });
         }
     }
 

@@ -115,6 +115,24 @@ impl Account {
         lock(&self.known).is_suspect = true;
     }
 
+    /// Has the credentials read again, and the stream opened and the market asked with them.
+    pub(super) fn renew(&self) {
+        self.suspect();
+        if !self.hearing.is_open() {
+            return;
+        }
+        let me = self.me.clone();
+        let mut updates = lock(&self.updates);
+        updates.abort_all();
+        updates.spawn(streams::follow(self.me.clone(), self.connection));
+        updates.spawn(async move {
+            let Some(account) = me.upgrade() else { return };
+            if let Ok(way) = account.way() {
+                account.shared.market.join(&way).await;
+            }
+        });
+    }
+
     pub(super) fn tell(&self, told: Told) {
         self.hearing.tell(told);
     }

@@ -146,6 +146,12 @@ impl House for VenueHouse {
         self.accounts.open(connection, || Account::new(Arc::clone(&self.shared), user, connection))
     }
 
+    fn renew(&self, connection: ConnectionId) {
+        if let Some(account) = self.accounts.held(connection) {
+            account.renew();
+        }
+    }
+
     fn market(&self) -> Arc<dyn Market> {
         Arc::clone(&self.shared.market) as Arc<dyn Market>
     }

@@ -15,6 +15,12 @@ import { signalsView } from "./view-signals.js";
 import { summaryView } from "./view-summary.js";
 import { tradesView } from "./view-trades.js";
 
+/** What became of an account whose owner comes back from the broker's page. */
+const CAME_BACK = {
+  connected: ["Broker account connected", "Its permission is sealed. Choose it as the default to have signals go there."],
+  renewed: ["Broker account open again", "What opened it before is replaced. Everything else is as it was."],
+};
+
 let state = initial();
 let drawn = null;
 let due = false;
@@ -84,6 +90,13 @@ function everySecond() {
   document.querySelectorAll("time.ago").forEach((at) => setText(at, ago(at.getAttribute("datetime"))));
 }
 
+function welcomeBack() {
+  const news = CAME_BACK[new URLSearchParams(location.search).get("broker")];
+  if (!news) return;
+  toast({ level: "success", title: news[0], message: news[1] });
+  history.replaceState(null, "", "/");
+}
+
 /** The server's confirmed answer counts while the socket, which repeats it, is down. */
 function switchAnswered({ active, reason }) {
   if (connection.link.phase === "live") return;
@@ -117,4 +130,5 @@ document.addEventListener("visibilitychange", () => {
 });
 setText(byId("foot-zone"), `Times in ${Intl.DateTimeFormat().resolvedOptions().timeZone}`);
 setInterval(everySecond, 1_000);
+welcomeBack();
 connection.open();

@@ -125,23 +125,46 @@ pub(crate) async fn connect(call: Call) -> Result<Answer, Problem> {
     }
     // Asked again where it counts; here so that no keys are sent anywhere for nothing.
     may_connect(&account, &connection)?;
+    if let Some(secret) = &secret {
+        try_out(&call, &mut connection, secret).await?;
+    }
+    let id = keep(&call, &account, connection, secret).await?;
+    shown(&call, id, StatusCode::CREATED).await
+}
+
+/// Tries credentials out, and notes by what the account they open is known.
+pub(super) async fn try_out(
+    call: &Call,
+    connection: &mut Connection,
+    secret: &BrokerSecret,
+) -> Result<(), Problem> {
+    let found = probed(call, secret).await?;
+    connection.hint = secret.hint();
+    connection.account = known_as(&call.edge.web.keys, connection, &found.account);
+    Ok(())
+}
+
+/// Seals credentials that were tried out, then records their account.
+pub(super) async fn keep(
+    call: &Call,
+    account: &UserState,
+    connection: Connection,
+    secret: Option<BrokerSecret>,
+) -> Result<ConnectionId, Problem> {
     let engine = call.engine()?;
     let (user, id) = (account.id, connection.id);
+    may_connect(account, &connection)?;
     if let Some(secret) = secret {
-        let found = probed(&call, &secret).await?;
-        connection.hint = secret.hint();
-        connection.account = known_as(&call.edge.web.keys, &connection, &found.account);
-        may_connect(&account, &connection)?;
-        in_vault(&call, move |credentials| credentials.put(user, id, &secret)).await?;
+        in_vault(call, move |credentials| credentials.put(user, id, &secret)).await?;
     }
     if let Err(refused) = engine.connect(user, connection, call.head.caller()).await {
         // Without an answer it may be connected. If it is not, the next start removes what it would have needed.
         if refused != Refused::Unanswered {
-            forget(&call, user, id).await;
+            forget(call, user, id).await;
         }
         return Err(refused.into());
     }
-    shown(&call, id, StatusCode::CREATED).await
+    Ok(id)
 }
 
 /// Removes a broker account and its keys.
@@ -204,11 +227,7 @@ pub(crate) async fn choose(call: Call) -> Result<Answer, Problem> {
 
 impl NewBroker {
     fn wanted(self) -> Result<Wanted, Problem> {
-        let mode = match self.mode.as_str() {
-            "paper" => Mode::Paper,
-            "live" => Mode::Live,
-            _ => return Err(Problem::invalid("/mode", "mode must be paper or live; nothing was connected")),
-        };
+        let mode = mode(&self.mode)?;
         let about = about(&self.broker);
         if about.is_none() && self.broker != PAPER {
             let names: Vec<_> = VENUES.iter().map(|row| row.about.name).collect();
@@ -231,14 +250,7 @@ impl NewBroker {
         let Some(about) = about else {
             return built_in(mode, given.is_empty()).map(|()| Wanted { connection, secret: None });
         };
-        if !about.modes.contains(&mode) {
-            let detail = format!(
-                "{} has no {} trading; nothing was connected; choose the other mode",
-                about.title,
-                mode.as_str()
-            );
-            return Err(Problem::invalid("/mode", detail));
-        }
+        trades_with(about, mode)?;
         let auth = way_in(about, given)?;
         if let Some(part) = auth.unsendable() {
             let detail = format!(
@@ -250,6 +262,25 @@ impl NewBroker {
         let secret = BrokerSecret { broker: self.broker, mode, auth };
         Ok(Wanted { connection, secret: Some(secret) })
     }
+}
+
+/// Reads with which money an account is to trade.
+pub(super) fn mode(text: &str) -> Result<Mode, Problem> {
+    match text {
+        "paper" => Ok(Mode::Paper),
+        "live" => Ok(Mode::Live),
+        _ => Err(Problem::invalid("/mode", "mode must be paper or live; nothing was connected")),
+    }
+}
+
+/// Says whether a broker trades with such money.
+pub(super) fn trades_with(about: &About, mode: Mode) -> Result<(), Problem> {
+    if about.modes.contains(&mode) {
+        return Ok(());
+    }
+    let (title, mode) = (about.title, mode.as_str());
+    let detail = format!("{title} has no {mode} trading; nothing was connected; choose the other mode");
+    Err(Problem::invalid("/mode", detail))
 }
 
 /// Says whether another account of the broker that is built in can be opened.
@@ -309,9 +340,13 @@ async fn probed(call: &Call, secret: &BrokerSecret) -> Result<probe::Probed, Pro
     let patience: Duration = web.config.request_timeout() / 2;
     let asked = tokio::time::timeout(patience, web.prober.probe(secret)).await;
     let (broker, mode) = (secret.broker.as_str(), secret.mode.as_str());
+    let (these, they) = match secret.auth.kind() {
+        Kind::ApiKey | Kind::Account => ("these keys", "the keys work"),
+        Kind::OAuth | Kind::Login => ("this token", "the token works"),
+    };
     let unavailable = || {
         let detail = format!(
-            "{broker} could not be asked whether these keys work; nothing was kept or connected; try again in a moment"
+            "{broker} could not be asked whether {these} can be used; nothing was kept or connected; try again in a moment"
         );
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BROKER_UNAVAILABLE", detail);
         Err(problem.retry_after(AGAIN_S))
@@ -329,9 +364,13 @@ async fn probed(call: &Call, secret: &BrokerSecret) -> Result<probe::Probed, Pro
         BrokerError::Refused(refusal) => match refusal.code {
             RefusalCode::AuthFailed => {
                 let other = if secret.mode == Mode::Paper { "live" } else { "paper" };
+                let check = match secret.auth.kind() {
+                    Kind::ApiKey | Kind::Account => "they are whole, not revoked, and not those of",
+                    Kind::OAuth | Kind::Login => "it is whole, not revoked, and not for",
+                };
                 let detail = format!(
-                    "{broker} did not accept these keys for {mode} trading; nothing was kept or connected; check that \
-                     they are whole, not revoked, and not those of the {other} account"
+                    "{broker} did not accept {these} for {mode} trading; nothing was kept or connected; check that \
+                     {check} the {other} account"
                 );
                 Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "AUTH_FAILED", detail))
             }
@@ -342,9 +381,8 @@ async fn probed(call: &Call, secret: &BrokerSecret) -> Result<probe::Probed, Pro
             | RefusalCode::DuplicateOrder
             | RefusalCode::OrderRejected => {
                 let said = secret.redact(&refusal.message);
-                let detail = format!(
-                    "the keys work, but this account may not trade; nothing was kept or connected; {said}"
-                );
+                let detail =
+                    format!("{they}, but this account may not trade; nothing was kept or connected; {said}");
                 Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "ACCOUNT_REFUSED", detail))
             }
         },
@@ -372,14 +410,14 @@ async fn forget(call: &Call, user: UserId, connection: ConnectionId) {
 }
 
 /// Runs what syncs to disk where it may block.
-async fn in_vault(
+pub(super) async fn in_vault<T: Send + 'static>(
     call: &Call,
-    work: impl FnOnce(&Credentials) -> Result<(), CredentialError> + Send + 'static,
-) -> Result<(), Problem> {
+    work: impl FnOnce(&Credentials) -> Result<T, CredentialError> + Send + 'static,
+) -> Result<T, Problem> {
     let credentials = call.edge.web.credentials.clone();
     let done = tokio::task::spawn_blocking(move || work(&credentials)).await;
     match done.map_err(|error| Problem::internal(&error))? {
-        Ok(()) => Ok(()),
+        Ok(done) => Ok(done),
         Err(CredentialError::Store(error)) => Err(error.into()),
         Err(error @ (CredentialError::Sealed(..) | CredentialError::Form(_))) => {
             Err(Problem::internal(&error))

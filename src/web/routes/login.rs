@@ -7,7 +7,7 @@ use warp::http::{Method, StatusCode};
 
 use super::tokens::in_vault;
 use crate::auth::{SESSION_LIFE, Via};
-use crate::web::call::{Answer, Call, nothing, see_other};
+use crate::web::call::{Answer, Call, Head, nothing, see_other};
 use crate::web::guard::binding;
 use crate::web::problem::Problem;
 
@@ -18,10 +18,7 @@ const SECRET_MAX: usize = 128;
 
 /// Follows a login link: once, and only when a person opens it.
 pub(crate) async fn follow(call: Call) -> Result<Answer, Problem> {
-    let fetched_ahead = ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
-        call.head.header(name).is_some_and(|purpose| purpose.to_ascii_lowercase().contains("prefetch"))
-    });
-    if fetched_ahead || call.head.method == Method::HEAD {
+    if is_look_ahead(&call.head) {
         // A look ahead must not use the link up.
         let detail = "this link opens in a browser's window only; it was not used up";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "NOT_OPENED", detail));
@@ -38,6 +35,14 @@ pub(crate) async fn follow(call: Call) -> Result<Answer, Problem> {
         return Ok(see_other("/login?reason=link"));
     };
     welcome(&call, user).await
+}
+
+/// Returns whether nobody opens the address yet: a browser fetches it in case somebody does.
+pub(super) fn is_look_ahead(head: &Head) -> bool {
+    let fetched_ahead = ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
+        head.header(name).is_some_and(|purpose| purpose.to_ascii_lowercase().contains("prefetch"))
+    });
+    fetched_ahead || head.method == Method::HEAD
 }
 
 async fn welcome(call: &Call, user: UserId) -> Result<Answer, Problem> {

@@ -45,6 +45,33 @@ pub(crate) async fn asset(call: Call) -> Result<Answer, Problem> {
     Ok(answer)
 }
 
+/// Returns a page with texts put into the places that are named for them, as texts and never as markup.
+pub(super) fn filled(name: &str, status: StatusCode, texts: &[(&str, &str)]) -> Result<Answer, Problem> {
+    let asset = assets::find(name).ok_or_else(Problem::not_found)?;
+    let page = String::from_utf8_lossy(asset.bytes).into_owned();
+    let page = texts.iter().fold(page, |page, (place, text)| page.replace(place, &escaped(text)));
+    let mut answer = Response::new(Bytes::from(page));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type()));
+    Ok(answer)
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '{' => out.push_str("&#123;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
 fn page(name: &str) -> Result<Answer, Problem> {
     assets::find(name).map(file).ok_or_else(Problem::not_found)
 }
@@ -53,4 +80,22 @@ fn file(asset: &Asset) -> Answer {
     let mut answer = Response::new(Bytes::from_static(asset.bytes));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type()));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_into_a_page_is_text_there() {
+        let texts = [("{{title}}", "<b>A & {{detail}}</b>"), ("{{detail}}", "\"it's\""), ("{{advice}}", "")];
+        let answer = filled("consent.html", StatusCode::CONFLICT, &texts).unwrap();
+        assert_eq!(
+            (answer.status(), &answer.headers()["content-type"]),
+            (StatusCode::CONFLICT, &HeaderValue::from_static("text/html; charset=utf-8"))
+        );
+        let page = String::from_utf8(answer.into_body().to_vec()).unwrap();
+        assert!(page.contains("<h1>&lt;b&gt;A &amp; &#123;&#123;detail}}&lt;/b&gt;</h1>"), "{page}");
+        assert!(page.contains("&quot;it&#39;s&quot;") && !page.contains("{{"), "{page}");
+    }
 }

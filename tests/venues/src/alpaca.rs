@@ -63,6 +63,10 @@ impl Alpaca {
     /// The address is taken, or the journal's file cannot be opened.
     pub async fn start(options: Options) -> io::Result<Self> {
         let world = World::new(&options)?;
+        world.act(|state, _| {
+            state.settings.declare("redirect_uri", "");
+            state.settings.declare("consent", "yes");
+        });
         let ids = Ids::new(world.seed());
         let venue = Arc::new(Manners { ids, codes: Mutex::default() });
         let server = Server::start(Arc::clone(&world), venue, &options.listen).await?;

@@ -5,7 +5,8 @@
 //!
 //! Settings of its own (`/admin/settings`): `reject_after_ms`, how long an order lives that is rejected; `list_lag_ms`,
 //! how old an order is when lists show it; `heartbeat_ms` and `idle_after_ms` of the streamer; `stream_url`, where
-//! clients are told that it is; `redirect_uri`, the address every application is registered with.
+//! clients are told that it is; `redirect_uri`, the address every application is registered with; `consent`, which is `yes`,
+//! or `no` for a person who does not let the application in.
 
 mod accounts;
 mod activity;
@@ -92,6 +93,7 @@ impl Schwab {
             state.settings.declare("heartbeat_ms", 5_000);
             state.settings.declare("idle_after_ms", 30_000);
             state.settings.declare("redirect_uri", "https://127.0.0.1");
+            state.settings.declare("consent", "yes");
         });
         let ids = Ids::new(world.seed());
         let manners = Arc::new(Manners { ids, desk: Mutex::default(), replies: AtomicU64::new(1) });

@@ -15,6 +15,7 @@ impl Event {
             Self::UserResumed => "USER_RESUMED",
             Self::ConnectionAdded { .. } => "BROKER_CONNECTED",
             Self::ConnectionRemoved { .. } => "BROKER_DISCONNECTED",
+            Self::ConnectionRenewed { .. } => "BROKER_RENEWED",
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
             Self::ConnectionLost { .. } => "BROKER_LOST",
             Self::ConnectionRestored { .. } => "BROKER_RESTORED",
@@ -86,6 +87,7 @@ impl Event {
             Self::ConnectionRemoved { connection }
             | Self::ConnectionLost { connection, .. }
             | Self::ConnectionRestored { connection, .. }
+            | Self::ConnectionRenewed { connection }
             | Self::DefaultConnectionSet { connection }
             | Self::LiveTradingSet { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
             Self::RouteSet { class, .. } => ("Route", Some(class.as_str().to_owned())),
@@ -154,6 +156,7 @@ impl Event {
             | Self::UserResumed
             | Self::ConnectionAdded { .. }
             | Self::ConnectionRemoved { .. }
+            | Self::ConnectionRenewed { .. }
             | Self::DefaultConnectionSet { .. }
             | Self::ConnectionLost { .. }
             | Self::ConnectionRestored { .. }

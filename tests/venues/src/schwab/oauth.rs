@@ -66,6 +66,13 @@ impl Logins {
         if redirect_uri != state.settings.text("redirect_uri") || !redirect_uri.starts_with("https://") {
             return Err(Error::login(400, "invalid_request", "Invalid redirect_uri"));
         }
+        let sent_back =
+            request.param("state").map(|sent| format!("&state={}", encode(&sent))).unwrap_or_default();
+        if state.settings.text("consent") == "no" {
+            // In the standard's words; what Schwab says is not known.
+            let back = format!("{redirect_uri}?error=access_denied{sent_back}");
+            return Ok(Answer::empty(302).with("location", back));
+        }
         let named = request.param("account").or_else(|| state.directory.first().map(str::to_owned));
         let accounts: Vec<String> =
             named.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
@@ -74,10 +81,7 @@ impl Logins {
         }
         let code = format!("C0.{}@", random(state));
         let session = random(state);
-        let mut back = format!("{redirect_uri}?code={}&session={session}", encode(&code));
-        if let Some(sent) = request.param("state") {
-            back = format!("{back}&state={}", encode(&sent));
-        }
+        let back = format!("{redirect_uri}?code={}&session={session}{sent_back}", encode(&code));
         let granted = Granted { login: Login { app, accounts }, until: now + CODE_FOR };
         self.codes.insert(code, (granted, redirect_uri));
         Ok(Answer::empty(302).with("location", back))

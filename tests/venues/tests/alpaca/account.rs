@@ -170,3 +170,56 @@ async fn an_application_gets_a_token_once_for_a_code() {
     venue.world().add_fault(Rule::on("POST /oauth/token", Action::status(503)));
     assert_eq!(exchange(&venue, "").await.status, 503);
 }
+
+/// Where the browser is sent with a query, or the refusal.
+async fn sent(venue: &Venue, query: &str) -> Result<String, u16> {
+    let no_redirects =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let answer = no_redirects.get(format!("{}/oauth/authorize?{query}", venue.url)).send().await.unwrap();
+    match answer.headers().get("location") {
+        Some(back) => Ok(back.to_str().unwrap().to_owned()),
+        None => Err(answer.status().as_u16()),
+    }
+}
+
+#[tokio::test]
+async fn a_code_with_a_challenge_is_for_whoever_knows_its_verifier() {
+    let venue = Venue::start().await;
+    venue.world().add_oauth_client("app", "hush");
+    // RFC 7636, appendix B.
+    let (verifier, challenge) =
+        ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    let base = "response_type=code&client_id=app&redirect_uri=http%3A%2F%2Fapp%2Fback&state=s";
+    let challenged = format!("{base}&code_challenge={challenge}&code_challenge_method=S256");
+    let asked = async |query: &str, with: &str| {
+        let back = sent(&venue, query).await.unwrap();
+        let code = back.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        let form = "grant_type=authorization_code&client_id=app&client_secret=hush";
+        exchange(&venue, &format!("{form}&redirect_uri=http%3A%2F%2Fapp%2Fback&code={code}{with}")).await
+    };
+    let known = format!("&code_verifier={verifier}");
+    assert_eq!(asked(&challenged, &known).await.status, 200);
+    asked(&challenged, "").await.refuses(400, 40010000, "invalid_grant");
+    asked(&challenged, &format!("{known}x")).await.refuses(400, 40010000, "invalid_grant");
+    asked(base, &known).await.refuses(400, 40010000, "invalid_grant");
+    assert_eq!(sent(&venue, &format!("{base}&code_challenge={challenge}")).await, Err(400));
+}
+
+#[tokio::test]
+async fn the_browser_is_sent_back_only_to_where_the_application_is_registered() {
+    let venue = Venue::start().await;
+    venue.world().add_oauth_client("app", "hush");
+    venue.world().set_setting("redirect_uri", "https://app/back").unwrap();
+    let query = |back: &str, more: &str| {
+        format!("response_type=code&client_id=app&redirect_uri={back}&state=s{more}")
+    };
+    assert_eq!(sent(&venue, &query("https://evil/back", "")).await, Err(400));
+    for wrong in ["&scope=everything", "&env=demo"] {
+        assert_eq!(sent(&venue, &query("https://app/back", wrong)).await, Err(400), "{wrong}");
+    }
+    let back = sent(&venue, &query("https://app/back", "&scope=trading%20data&env=paper")).await.unwrap();
+    assert!(back.starts_with("https://app/back?code=") && back.ends_with("&state=s"), "{back}");
+    venue.world().set_setting("consent", "no").unwrap();
+    let back = sent(&venue, &query("https://app/back", "")).await.unwrap();
+    assert_eq!(back, "https://app/back?error=access_denied&state=s");
+}

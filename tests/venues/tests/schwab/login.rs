@@ -79,6 +79,9 @@ async fn the_browser_is_sent_back_only_to_where_the_application_lives() {
     assert_eq!(authorize(&format!("client_id=app&redirect_uri={BACK}")).await.status, 400);
     let moved = authorize("client_id=app&redirect_uri=https://localhost:8443/back").await;
     assert!(moved.header("location").unwrap().starts_with("https://localhost:8443/back?code=C0."));
+    venue.world().set_setting("consent", "no").unwrap();
+    let denied = authorize("client_id=app&redirect_uri=https://localhost:8443/back&state=s").await;
+    assert_eq!(denied.header("location"), Some("https://localhost:8443/back?error=access_denied&state=s"));
 }
 
 #[tokio::test]
