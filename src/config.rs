@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use trade_actors::domain::risk::Limits;
 
 pub use admission::AdmissionConfig;
-pub use brokers::{AlpacaConfig, BrokersConfig, SchwabConfig, VenueConfig, stream_below};
+pub use brokers::{AlpacaConfig, BrokersConfig, KrakenConfig, SchwabConfig, VenueConfig, stream_below};
 pub use engine::EngineConfig;
 pub use key::{Key, keys};
 pub use load::{Environment, Flag, Loaded, Origin, Sources, load};

@@ -2,6 +2,7 @@
 
 pub mod here;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use reqwest::header::HeaderMap;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
@@ -23,6 +25,39 @@ const CONNECT: Duration = Duration::from_secs(4);
 const OPEN: Duration = Duration::from_secs(10);
 /// Largest message of a stream, in bytes.
 const MESSAGE_MAX: usize = 1 << 20;
+
+/// Why a WebSocket is not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unopened {
+    /// The other end answered the handshake with this HTTP status.
+    Answered(u16),
+    /// It was not reached, not in time, or did not speak the protocol; in words for the log.
+    Failed(String),
+}
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(status) => write!(f, "the handshake was answered with HTTP status {status}"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<WsError> for Unopened {
+    fn from(error: WsError) -> Self {
+        if let WsError::Http(reply) = &error {
+            return Self::Answered(reply.status().as_u16());
+        }
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<String> for Unopened {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
 
 /// A WebSocket to a broker.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -142,31 +177,31 @@ impl Resolve for PublicHosts {
 /// # Errors
 /// When it is not open in time, in words for the log.
 pub async fn open(url: &Url, tls: Arc<ClientConfig>) -> Result<Socket, String> {
-    open_with(url, HeaderMap::new(), tls).await
+    open_with(url, HeaderMap::new(), tls).await.map_err(|error| error.to_string())
 }
 
 /// Opens a WebSocket with headers of the caller's.
 ///
 /// # Errors
-/// When it is not open in time, in words for the log.
-pub async fn open_with(url: &Url, headers: HeaderMap, tls: Arc<ClientConfig>) -> Result<Socket, String> {
+/// When it is not open in time, or the other end refuses to open it.
+pub async fn open_with(url: &Url, headers: HeaderMap, tls: Arc<ClientConfig>) -> Result<Socket, Unopened> {
     let opening = Box::pin(async {
-        let host = url.host_str().ok_or("the address names no host")?;
-        let port = url.port_or_known_default().ok_or("the address names no port")?;
+        let lacks = |what: &str| Unopened::Failed(format!("the address names no {what}"));
+        let host = url.host_str().ok_or_else(|| lacks("host"))?;
+        let port = url.port_or_known_default().ok_or_else(|| lacks("port"))?;
         let stream = connect(&addresses(host, port).await.map_err(|error| error.to_string())?).await?;
         let limits = WebSocketConfig::default()
             .read_buffer_size(16 << 10)
             .max_message_size(Some(MESSAGE_MAX))
             .max_frame_size(Some(MESSAGE_MAX));
         let connector = Some(Connector::Rustls(tls));
-        let mut request = url.as_str().into_client_request().map_err(|error| error.to_string())?;
+        let mut request = url.as_str().into_client_request()?;
         request.headers_mut().extend(headers);
-        let (socket, _) = client_async_tls_with_config(request, stream, Some(limits), connector)
-            .await
-            .map_err(|error| error.to_string())?;
+        let (socket, _) = client_async_tls_with_config(request, stream, Some(limits), connector).await?;
         Ok(socket)
     });
-    tokio::time::timeout(OPEN, opening).await.unwrap_or_else(|_| Err("not open in time".to_owned()))
+    let late = |_| Err(Unopened::Failed("not open in time".to_owned()));
+    tokio::time::timeout(OPEN, opening).await.unwrap_or_else(late)
 }
 
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {

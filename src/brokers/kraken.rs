@@ -8,6 +8,7 @@ pub mod map;
 pub mod names;
 pub mod news;
 pub mod sign;
+pub mod tier;
 pub mod wire;
 
 #[cfg(test)]
@@ -27,11 +28,11 @@ use trade_actors::domain::order::{Mode, Ticket};
 use trade_actors::domain::portfolio::Quote;
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
 use trade_actors::domain::signal::OrderKind;
-use trade_actors::ports::broker::{IdScope, Placed, Promises};
+use trade_actors::ports::broker::Placed;
 
 use self::names::Names;
+use self::tier::Tier;
 use self::wire::Answer;
-use super::bucket::Allowance;
 use super::credentials::{Auth, Kind};
 use super::http::{Reply, SetUpError};
 use super::venue::call::{Call, Moment, Signed};
@@ -40,9 +41,7 @@ use super::venue::market::quote;
 use super::venue::orders;
 use super::venue::verdict::Verdict;
 use super::venue::way::Way;
-use super::venue::{
-    Asked, Ear, Facts, Heard, Holdings, Hours, Identity, Lane, Opening, Scope, Tick, Unit, Venue,
-};
+use super::venue::{Asked, Ear, Facts, Heard, Holdings, Identity, Opening, TURN, Tick, Unit, Venue};
 use super::{About, Ground, House};
 
 /// What it is called, and how one gets in.
@@ -63,24 +62,6 @@ const TRADES_MAX: usize = 20;
 /// What a key must be allowed, as far as Kraken says what it calls that; what else it takes is found out by asking.
 const NEEDED: [&str; 3] = ["query-funds", "query-open-trades", "modify-trades"];
 
-/// Kraken does not say of which tier an account is: the lowest is reckoned with.
-static FACTS: Facts = Facts {
-    about: &ABOUT,
-    lanes: &[
-        Lane { allowance: Allowance::leaking(15, Duration::from_secs(3)), scope: Scope::Account },
-        Lane { allowance: Allowance::leaking(60, Duration::from_secs(1)), scope: Scope::Account },
-        Lane { allowance: Allowance::per_minute(60), scope: Scope::Address },
-    ],
-    hours: Hours::Always,
-    promises: Promises { shows_orders_at_once: false, ids: IdScope::WhileOpen },
-    is_serial: true,
-    checks_time: true,
-    is_open: true,
-    keeps_fees: true,
-    streamed_max: 200,
-    silence: Duration::from_secs(5),
-};
-
 /// Makes the broker.
 ///
 /// # Errors
@@ -88,13 +69,13 @@ static FACTS: Facts = Facts {
 pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
     let config = &ground.config.kraken;
     let addresses = Addresses::of(
-        config,
+        &config.addresses(),
         Own { rest: "https://api.kraken.com", stream: "wss://ws-auth.kraken.com/v2" },
         None,
         ("https://api.kraken.com", "wss://ws.kraken.com/v2"),
     )?;
     let settlement = if config.settlement.is_empty() { "USD" } else { &config.settlement };
-    let venue = Arc::new(Kraken::new(settlement));
+    let venue = Arc::new(Kraken::new(settlement, Tier::named(&config.tier)));
     VenueHouse::open(venue, addresses, Duration::from_millis(config.timeout_ms.into()), ground)
 }
 
@@ -103,6 +84,8 @@ pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
 pub struct Kraken {
     /// The money that accounts are counted in.
     settlement: String,
+    /// What accounts are allowed, for Kraken does not tell.
+    tier: Tier,
     /// What Kraken calls what, since it was last asked what is traded.
     names: RwLock<Arc<Names>>,
 }
@@ -126,8 +109,8 @@ async fn ask<T: DeserializeOwned>(way: &Way, call: Call) -> Result<T, Verdict> {
 
 impl Kraken {
     /// Returns it for accounts that are counted in some money.
-    fn new(settlement: &str) -> Self {
-        Self { settlement: settlement.to_owned(), names: RwLock::default() }
+    fn new(settlement: &str, tier: Tier) -> Self {
+        Self { settlement: settlement.to_owned(), tier, names: RwLock::default() }
     }
 
     /// Asks for the list of pairs, and keeps what it says of names.
@@ -183,7 +166,14 @@ fn last_of(found: BTreeMap<String, wire::Order>, id: ClientOrderId) -> Option<(S
 
 impl Venue for Kraken {
     fn facts(&self) -> &'static Facts {
-        &FACTS
+        self.tier.facts()
+    }
+
+    /// Questions wait for as long as it takes to have room for three. Orders do not: what is older than a few seconds is
+    /// for the engine to judge again.
+    fn patience(&self, call: &Call) -> Duration {
+        let is_question = call.costs.iter().any(|(lane, _)| *lane == CALLS);
+        if is_question { self.tier.patience() } else { TURN }
     }
 
     fn sign(&self, auth: Option<&Auth>, call: &Call, moment: &Moment) -> Option<Signed> {

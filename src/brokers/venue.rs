@@ -49,6 +49,9 @@ use super::bucket::Allowance;
 use super::credentials::Auth;
 use super::http::Reply;
 
+/// How long a request usually waits for its turn.
+pub const TURN: Duration = Duration::from_secs(5);
+
 /// What a venue answers in time.
 pub type Asked<'a, T> = BoxFuture<'a, Result<T, Verdict>>;
 
@@ -250,6 +253,12 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// # Errors
     /// When it is no success.
     fn judge(&self, call: &Call, reply: &Reply) -> Result<(), Verdict>;
+
+    /// Returns how long a request may wait for its turn before it counts as not sent: as long as its lane needs to have
+    /// room for a few, and no longer than what it asks for is of use.
+    fn patience(&self, _: &Call) -> Duration {
+        TURN
+    }
 
     /// Returns how long an account is to be left alone after a reply, whatever it asks; `None`: it is not locked out.
     fn locked_out(&self, _: &Reply) -> Option<Duration> {

@@ -24,7 +24,7 @@ pub struct BrokersConfig {
     /// Interactive Brokers, by way of a gateway that somebody runs and logs in to.
     pub ibkr: VenueConfig,
     /// Kraken, spot.
-    pub kraken: VenueConfig,
+    pub kraken: KrakenConfig,
     /// Charles Schwab.
     pub schwab: SchwabConfig,
 }
@@ -62,6 +62,75 @@ impl Default for VenueConfig {
             data_stream_url: String::new(),
             settlement: String::new(),
             timeout_ms: 10_000,
+        }
+    }
+}
+
+/// Kraken's addresses, and what it allows its accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KrakenConfig {
+    /// Of which tier the accounts are, for Kraken does not tell: `starter`, `intermediate` or `pro`.
+    pub tier: String,
+    /// Trading with real money; empty: Kraken's own address.
+    pub live_url: String,
+    /// No effect: there is no made-up money.
+    pub paper_url: String,
+    /// News of live orders; empty: Kraken's own address.
+    pub live_stream_url: String,
+    /// No effect: there is no made-up money.
+    pub paper_stream_url: String,
+    /// Prices and instruments; empty: Kraken's own address.
+    pub data_url: String,
+    /// Prices as they change; empty: Kraken's own address.
+    pub data_stream_url: String,
+    /// The money that accounts are counted in; only what trades against it is traded. Empty: dollars.
+    pub settlement: String,
+    /// How long a request may take, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+impl Default for KrakenConfig {
+    fn default() -> Self {
+        let usual = VenueConfig::default();
+        Self {
+            tier: "intermediate".to_owned(),
+            live_url: usual.live_url,
+            paper_url: usual.paper_url,
+            live_stream_url: usual.live_stream_url,
+            paper_stream_url: usual.paper_stream_url,
+            data_url: usual.data_url,
+            data_stream_url: usual.data_stream_url,
+            settlement: usual.settlement,
+            timeout_ms: usual.timeout_ms,
+        }
+    }
+}
+
+impl KrakenConfig {
+    /// Returns what every venue has.
+    #[must_use]
+    pub fn addresses(&self) -> VenueConfig {
+        let Self {
+            tier: _,
+            live_url,
+            paper_url,
+            live_stream_url,
+            paper_stream_url,
+            data_url,
+            data_stream_url,
+            settlement,
+            timeout_ms,
+        } = self.clone();
+        VenueConfig {
+            live_url,
+            paper_url,
+            live_stream_url,
+            paper_stream_url,
+            data_url,
+            data_stream_url,
+            settlement,
+            timeout_ms,
         }
     }
 }
@@ -257,6 +326,12 @@ pub(super) const COINBASE: &[Key] = venue!(coinbase, "coinbase");
 pub(super) const GEMINI: &[Key] = venue!(gemini, "gemini");
 pub(super) const IBKR: &[Key] = venue!(ibkr, "ibkr");
 pub(super) const KRAKEN: &[Key] = venue!(kraken, "kraken");
+
+pub(super) const KRAKEN_TIER: &[Key] = &[Key {
+    name: "brokers.kraken.tier",
+    allowed: "\"starter\", \"intermediate\" or \"pro\"",
+    holds: |config| matches!(config.brokers.kraken.tier.as_str(), "starter" | "intermediate" | "pro"),
+}];
 
 pub(super) const SCHWAB: &[Key] = &[
     Key {

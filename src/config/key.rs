@@ -45,6 +45,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         brokers::GEMINI,
         brokers::IBKR,
         brokers::KRAKEN,
+        brokers::KRAKEN_TIER,
         brokers::SCHWAB,
         foreign::RISK,
     ];

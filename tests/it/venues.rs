@@ -1,5 +1,6 @@
 //! Every venue's adapter against that venue's simulator: the same promises, in each venue's own words.
 
+mod alpaca;
 mod binance;
 mod bybit;
 mod coinbase;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use rust_decimal::Decimal;
 use tokio::task::JoinSet;
@@ -28,6 +29,8 @@ use crate::brokers::credentials::BrokerSecret;
 
 /// When to try again after the credentials could not be read.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the answer about positions is good for the balance, too, if nothing is known to have happened since.
+const SAME: TimeDelta = TimeDelta::seconds(1);
 
 /// The way to the account, as far as it is known.
 #[derive(Debug, Default)]
@@ -49,6 +52,16 @@ struct Working {
     price: Decimal,
 }
 
+/// What was held when positions were last asked for: the question for the balance that comes with that one is answered
+/// by it, for venues allow few questions.
+#[derive(Debug, Default)]
+struct Seen {
+    /// How often something happened that may have changed it.
+    changes: u64,
+    /// When it was asked, and the answer.
+    held: Option<(DateTime<Utc>, Holdings)>,
+}
+
 /// One account at a venue.
 #[derive(Debug)]
 pub struct Account {
@@ -58,6 +71,7 @@ pub struct Account {
     connection: ConnectionId,
     known: Mutex<Known>,
     working: Mutex<BTreeMap<ClientOrderId, Working>>,
+    seen: Mutex<Seen>,
     hearing: Hearing,
     /// Reads the stream; it ends with the account.
     updates: Mutex<JoinSet<()>>,
@@ -72,6 +86,7 @@ impl Account {
             connection,
             known: Mutex::default(),
             working: Mutex::default(),
+            seen: Mutex::default(),
             hearing: Hearing::default(),
             updates: Mutex::default(),
         })
@@ -235,6 +250,7 @@ impl Account {
 
     /// Notes that an order may work there.
     fn works(&self, placed: &Placed) {
+        self.forget_holdings();
         let ticket = &placed.ticket;
         let last = self.shared.market.quote(ticket.symbol).map(|quote| quote.ask);
         let price = ticket.kind.limit().or(ticket.kind.trigger()).or(last);
@@ -252,6 +268,7 @@ impl Account {
 
     /// Notes what was told of an order.
     fn note(&self, report: &OrderReport) {
+        self.forget_holdings();
         let mut working = lock(&self.working);
         if report.state != ReportedState::Open {
             working.remove(&report.order);
@@ -272,15 +289,27 @@ impl Account {
         all.map(|known| known.price * known.placed.ticket.quantity.less(known.told).get()).sum()
     }
 
-    async fn holdings(&self, way: &Arc<Way>) -> Result<Holdings, Verdict> {
-        Box::pin(way.venue().holdings(way)).await
+    /// Asks what is held; returns it with the time at which it was asked.
+    async fn holdings(&self, way: &Arc<Way>) -> Result<(DateTime<Utc>, Holdings), Verdict> {
+        let asked = way.now();
+        Ok((asked, Box::pin(way.venue().holdings(way)).await?))
+    }
+
+    /// Something happened: what was held before is of no more use.
+    fn forget_holdings(&self) {
+        let mut seen = lock(&self.seen);
+        *seen = Seen { changes: seen.changes.wrapping_add(1), held: None };
     }
 
     /// Returns the balance. What our open orders hold back is added to what is free, for Risk takes it off itself; what
     /// others hold back is not.
     async fn count(&self, way: &Arc<Way>) -> Result<Balance, Verdict> {
         let held = self.held();
-        let holdings = self.holdings(way).await?;
+        let seen = lock(&self.seen).held.take().filter(|(at, _)| way.now() - *at < SAME);
+        let (at, holdings) = match seen {
+            Some(seen) => seen,
+            None => self.holdings(way).await?,
+        };
         let equity = match holdings.equity {
             Some(equity) => equity,
             None => {
@@ -297,13 +326,18 @@ impl Account {
             cash: Money::new(holdings.cash),
             equity: Money::new(equity),
             buying_power: Money::new((holdings.free + held).min(most)),
-            at: way.now(),
+            at,
         })
     }
 
     /// Returns the positions. Where the venue does not tell what they cost, they count at their present prices.
     async fn hold(&self, way: &Arc<Way>) -> Result<Vec<Position>, Verdict> {
-        let holdings = self.holdings(way).await?;
+        let before = lock(&self.seen).changes;
+        let (asked, holdings) = self.holdings(way).await?;
+        {
+            let mut seen = lock(&self.seen);
+            seen.held = (seen.changes == before).then(|| (asked, holdings.clone()));
+        }
         let market = &self.shared.market;
         let symbols: Vec<_> = holdings.units.iter().map(|unit| unit.symbol).collect();
         market.learn(way, &symbols).await?;
@@ -351,6 +385,7 @@ impl Broker for Account {
 
     fn cancel(&self, order: Placed) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(self.with(async move |way: &Arc<Way>| {
+            self.forget_holdings();
             match Box::pin(way.venue().cancel(way, &order)).await {
                 // It ended, or was never there: a look-up tells.
                 Err(Verdict::Missing | Verdict::Ended) => Ok(()),
@@ -377,8 +412,12 @@ impl Broker for Account {
 
     fn quote(&self, symbol: Symbol) -> BoxFuture<'_, Result<Option<Quote>, BrokerError>> {
         Box::pin(self.with(async move |way: &Arc<Way>| {
-            let quotes = Box::pin(self.shared.market.ask(way, &[symbol])).await?;
-            Ok(quotes.into_iter().next())
+            let quote = Box::pin(self.shared.market.ask(way, &[symbol])).await?.into_iter().next();
+            // Kept for whoever asks next: a row of signals would else spend the allowance on one price.
+            if let Some(quote) = quote {
+                self.shared.market.board().answered(quote, false);
+            }
+            Ok(quote)
         }))
     }
 

@@ -20,7 +20,7 @@ use super::market::VenueMarket;
 use super::verdict::Verdict;
 use super::way::Way;
 use super::{Ear, Heard, Opening};
-use crate::brokers::dial::{Socket, open_with};
+use crate::brokers::dial::{Socket, Unopened, open_with};
 
 /// How often the other end is asked whether it is there.
 const PING: Duration = Duration::from_secs(15);
@@ -36,6 +36,9 @@ const REFUSED: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_millis(100);
 /// Symbols that one wish names.
 const WISHES: usize = 10;
+
+/// The HTTP status of a handshake whose credentials are refused.
+const UNAUTHORIZED: u16 = 401;
 
 /// Why a stream ended.
 #[derive(Debug)]
@@ -110,7 +113,12 @@ async fn listen(way: &Way, account: &Weak<Account>, failures: &mut u32) -> Ended
     };
     let mut line = match Line::open(way, opening).await {
         Ok(line) => line,
-        Err(ended) => return ended,
+        Err(ended) => {
+            if matches!(ended, Ended::Unauthorized) {
+                doubt(way).await;
+            }
+            return ended;
+        }
     };
     let mut ear = Ear::default();
     let mut is_ready = false;
@@ -146,6 +154,16 @@ async fn listen(way: &Way, account: &Weak<Account>, failures: &mut u32) -> Ended
                 }
             }
         }
+    }
+}
+
+/// Finds out what may be wrong with the handshake of a stream that was refused: its token, or the time that it told.
+async fn doubt(way: &Way) {
+    way.distrust().await;
+    if way.venue().facts().checks_time
+        && let Err(verdict) = Box::pin(way.follow_time()).await
+    {
+        tracing::debug!(?verdict, "the venue's time is not known");
     }
 }
 
@@ -263,7 +281,12 @@ struct Line {
 impl Line {
     /// Opens a stream and says what is to be said first.
     async fn open(way: &Way, opening: Opening) -> Result<Self, Ended> {
-        let socket = open_with(&opening.url, opening.headers, way.client().tls()).await?;
+        let says_who = !opening.headers.is_empty();
+        let opened = open_with(&opening.url, opening.headers, way.client().tls()).await;
+        let socket = opened.map_err(|error| match error {
+            Unopened::Answered(UNAUTHORIZED) if says_who => Ended::Unauthorized,
+            Unopened::Answered(_) | Unopened::Failed(_) => Ended::Broken(error.to_string()),
+        })?;
         // A silence that is to be noticed sooner is looked for sooner.
         let pace = PING.min(way.venue().facts().silence);
         let mut ping = interval_at(Instant::now() + pace, pace);

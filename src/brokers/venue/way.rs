@@ -27,9 +27,6 @@ use crate::brokers::bucket::Bucket;
 use crate::brokers::credentials::Auth;
 use crate::brokers::http::{Client, Lost, Reply, Request};
 
-/// Longest a request waits for its turn; past it, it was not sent.
-const TURN: Duration = Duration::from_secs(5);
-
 /// A venue's addresses for one mode.
 #[derive(Clone, Debug)]
 pub struct Hosts {
@@ -310,14 +307,14 @@ impl Way {
 
     /// Waits until every lane has room for the request.
     async fn turn(&self, call: &Call) -> Result<(), Verdict> {
-        let mut waited = Duration::ZERO;
+        let (patience, mut waited) = (self.venue().patience(call), Duration::ZERO);
         for (lane, cost) in &call.costs {
             loop {
                 let taken =
                     self.lane(*lane).map(|mut lane| lane.take(*cost, call.urgency, self.means.clock.stamp()));
                 let Some(Err(wait)) = taken else { break };
                 waited = waited.saturating_add(wait);
-                if waited > TURN {
+                if waited > patience {
                     return Err(Verdict::throttled(wait));
                 }
                 sleep(wait).await;

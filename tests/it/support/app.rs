@@ -60,7 +60,7 @@ pub(crate) struct TestApp {
     dir: TempDir,
     config: Config,
     clock: Arc<dyn Clock>,
-    _alone: MutexGuard<'static, ()>,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl TestApp {
@@ -95,9 +95,32 @@ impl TestApp {
         .await
     }
 
+    /// Keeps all other tests' programs out, for a test that starts several of its own by [`TestApp::among_others`].
+    pub(crate) async fn alone() -> MutexGuard<'static, ()> {
+        ALONE.lock().await
+    }
+
+    /// Starts one of several, by the test's own clock, while the test keeps all others out.
+    pub(crate) async fn among_others(clock: &Arc<TestClock>, settings: impl FnOnce(&mut Config)) -> Self {
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        Self::start_with_guard(None, tempfile::tempdir().unwrap(), |config, options| {
+            settings(config);
+            options.clock = clock;
+        })
+        .await
+    }
+
     /// Starts on the data in a folder, with other settings than the usual ones.
     pub(crate) async fn start_on(dir: TempDir, adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
         let alone = ALONE.lock().await;
+        Self::start_with_guard(Some(alone), dir, adjust).await
+    }
+
+    async fn start_with_guard(
+        alone: Option<MutexGuard<'static, ()>>,
+        dir: TempDir,
+        adjust: impl FnOnce(&mut Config, &mut Options),
+    ) -> Self {
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.metrics.enabled = false;

@@ -55,7 +55,7 @@ pub(super) struct Place {
 impl Place {
     /// Returns whether shares are traded: whole ones, on margin, of a broker that takes no ids of ours and tells of
     /// symbols when it is asked.
-    fn deals_in_shares(&self) -> bool {
+    pub(super) fn deals_in_shares(&self) -> bool {
         !self.coin.contains('/')
     }
 
@@ -74,7 +74,8 @@ impl Place {
         Price::new(price(of_coin).get() / self.scale()).unwrap()
     }
 
-    fn account(&self) -> AccountSpec {
+    /// Returns the account there.
+    pub(super) fn account(&self) -> AccountSpec {
         let (key, secret) = self.key;
         let spec = AccountSpec::new(key, secret, Decimal::from(100_000));
         if self.deals_in_shares() {
@@ -84,11 +85,12 @@ impl Place {
     }
 
     /// Returns what opens the account.
-    async fn auth(&self, venue: &Running) -> Auth {
+    pub(super) async fn auth(&self, venue: &Running) -> Auth {
         let row = VENUES.iter().find(|row| row.about.name == self.name).unwrap();
         let (key, secret) = self.key;
         match row.about.ways_in {
             [Kind::Login] => super::schwab::log_in(venue).await,
+            [Kind::Account] => Auth::Account { account: key.into() },
             _ => Auth::ApiKey { key_id: key.into(), secret: secret.into() },
         }
     }

@@ -1,13 +1,16 @@
 //! Gemini.
 
+use std::time::Duration;
+
 use trade_actors::domain::money::Percent;
 use trade_actors::domain::order::Mode;
 use trade_actors::domain::report::{RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Side, Trail};
 use trade_actors::ports::broker::IdScope;
-use venues::account::KeyRights;
+use venues::account::{AccountChange, KeyRights};
 use venues::book::{FillMode, Kind, Status, Tif};
 use venues::feed;
+use venues::journal::{Entry, Note};
 
 use super::desk::{
     Desk, Place, dec, keeps_its_promises, price, refused, refuses_in_standard_codes, tries_credentials_out,
@@ -56,6 +59,27 @@ async fn only_keys_of_one_account_that_carry_the_time_are_taken() {
     let group = Desk::open(Place { key: ("master-TESTKEY", "a-secret-of-the-tests"), ..PLACE }).await;
     let (_, why) = refused(group.probe(KeyRights::default()).await);
     assert!(why.contains("whole group"), "{why}");
+}
+
+/// Returns how often the stream was refused for its credentials.
+fn refused_streams(desk: &Desk) -> usize {
+    let is_it =
+        |entry: &&Entry| matches!(&entry.note, Note::Answered { path, status: Some(401), .. } if path == "/");
+    desk.world().journal(0).iter().filter(is_it).count()
+}
+
+/// Who is refused at the handshake has to act: until then it is tried now and then, not again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_credentials_are_refused_is_left_to_their_owner() {
+    let desk = Desk::listening(PLACE).await;
+    let revoked = AccountChange { revoked: Some(true), ..AccountChange::default() };
+    desk.world().change_account(PLACE.key.0, &revoked).unwrap();
+    desk.world().drop_streams(None);
+    wait_until("the stream to be refused", || async { refused_streams(&desk) > 0 }).await;
+    assert_eq!(refused(desk.broker.balance().await).0, RefusalCode::AuthFailed);
+    // A stream that breaks is opened again within two seconds.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(refused_streams(&desk), 1);
 }
 
 /// A clock that is wrong is found out and followed; nothing is sent twice for it.
@@ -158,6 +182,17 @@ async fn a_closed_market_takes_no_order() {
     desk.world().set_halted("BTC/USD", true);
     let (code, why) = refused(desk.broker.submit(desk.rest("0.01")).await);
     assert_eq!(code, RefusalCode::MarketClosed, "{why}");
+}
+
+/// A price that a signal asked for is there for the next one: a row of them would use up what anybody may ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_that_was_asked_for_is_kept() {
+    let desk = Desk::listening(PLACE).await;
+    let symbol = PLACE.coin.parse().unwrap();
+    assert_eq!(desk.house.market().quote(symbol), None);
+    let asked = desk.broker.quote(symbol).await.unwrap();
+    assert!(asked.is_some());
+    assert_eq!(desk.house.market().quote(symbol), asked);
 }
 
 /// Prices come by the stream of anybody's, for symbols that are watched.

@@ -16,7 +16,7 @@ use venues::feed;
 use super::desk::{Desk, Place, dec, placed, price, refused};
 use crate::support::{wait_for, wait_until};
 
-const PLACE: Place = Place {
+pub(super) const PLACE: Place = Place {
     name: "ibkr",
     mode: Mode::Paper,
     money: "USD",

@@ -1,15 +1,22 @@
 //! Kraken, spot.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
+use rust_decimal::Decimal;
 use trade_actors::domain::order::{Mode, Ticket, TimeInForce};
 use trade_actors::domain::report::{RefusalCode, ReportedState};
 use trade_actors::ports::broker::{BrokerError, IdScope};
 use venues::book::FillMode;
 use venues::faults::{Action, Rule};
+use venues::limits::{Bound, REQUESTS};
+use venues::table::Running;
 
 use super::desk::{
     Desk, Place, dec, keeps_its_promises, refused, refuses_in_standard_codes, tries_credentials_out,
 };
+use super::twelve::Person;
+use crate::support::TestApp;
 
 pub(super) const PLACE: Place = Place {
     name: "kraken",
@@ -26,6 +33,13 @@ pub(super) const PLACE: Place = Place {
     },
     orders: "POST /0/private/AddOrder",
 };
+
+/// Has the venue take all accounts for ones of the highest tier.
+pub(super) fn promote(venue: &Running) {
+    let leak = |most: i64, per_second| vec![Bound::Leak { most: Decimal::from(most), per_second }];
+    venue.world().set_limit(REQUESTS, leak(20, Decimal::ONE));
+    venue.world().set_limit("orders", leak(180, dec("3.75")));
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_its_promises() {
@@ -159,4 +173,47 @@ async fn what_is_too_small_to_sell_is_no_position() {
     assert_eq!(desk.broker.positions().await.unwrap(), []);
     desk.world().trade_outside(account, &trade(venues::book::Side::Buy, "0.00000001")).unwrap();
     assert_eq!(desk.broker.positions().await.unwrap()[0].net.get(), dec("0.00005"));
+}
+
+/// How long an account of the lowest tier may take from its keys to the end of its first order, and of its second.
+const REASON: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(40));
+
+/// However many questions wait for their turn: what leaves goes out at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_exit_waits_for_questions() {
+    let _alone = TestApp::alone().await;
+    let person =
+        Box::pin(Person::arrive(PLACE, |_, _, config| config.kraken.tier = "starter".to_owned())).await;
+    person.buys().await;
+    // Each time the stream comes back, all is asked for anew.
+    for _ in 0..3 {
+        person.venue.world().drop_streams(None);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    }
+    let asked = person.venue.world().rate(PLACE.key.0).total;
+    let took = person.leaves().await;
+    assert!(took < Duration::from_secs(2), "{took:?} after {asked} requests");
+    let asked = person.venue.world().rate(PLACE.key.0);
+    assert!(asked.total > 8 && asked.refused == 0, "the questions at once are used up: {asked:?}");
+}
+
+/// The lowest tier takes seven questions at once, then one in six seconds: enough to connect and to trade, and never too
+/// many.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_of_the_lowest_tier_connects_and_trades() {
+    let _alone = TestApp::alone().await;
+    for tier in ["starter", "intermediate"] {
+        let began = Instant::now();
+        let settings: super::twelve::Settings = match tier {
+            "starter" => |_, _, config| config.kraken.tier = "starter".to_owned(),
+            _ => |_, _, _| (),
+        };
+        let person = Box::pin(Person::arrive(PLACE, settings)).await;
+        person.buys().await;
+        assert!(began.elapsed() < REASON.0, "{tier}: {:?}", began.elapsed());
+        person.closes().await;
+        assert!(began.elapsed() < REASON.1, "{tier}: {:?}", began.elapsed());
+        let asked = person.venue.world().rate(PLACE.key.0);
+        assert_eq!(asked.refused, 0, "{tier}: nothing was asked too often");
+    }
 }

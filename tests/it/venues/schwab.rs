@@ -16,7 +16,7 @@ use venues::table::Running;
 
 use super::desk::{Desk, Place, dec, keeps_its_promises, refused, refuses_in_standard_codes};
 
-const PLACE: Place = Place {
+pub(super) const PLACE: Place = Place {
     name: "schwab",
     mode: Mode::Live,
     money: "USD",

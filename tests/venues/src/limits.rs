@@ -76,6 +76,7 @@ struct Caller {
     last_minute: VecDeque<DateTime<Utc>>,
     most: usize,
     total: u64,
+    refused: u64,
 }
 
 /// How somebody stands to one bound after one more request.
@@ -116,6 +117,8 @@ pub struct Rate {
     pub most_per_minute: usize,
     /// All requests.
     pub total: u64,
+    /// Those of them that were one too many.
+    pub refused: u64,
 }
 
 impl Limits {
@@ -154,15 +157,23 @@ impl Limits {
             let both = bounds.iter().zip(own);
             stands.extend(both.map(|(bound, counter)| counter.count(meter, *bound, now)));
         }
+        if stands.iter().any(|stand: &Allowance| stand.exceeded) {
+            for who in counted {
+                self.callers.entry(who.to_owned()).or_default().refused += 1;
+            }
+        }
         stands
     }
 
     /// Returns how often somebody asked so far.
     #[must_use]
     pub fn rate(&self, who: &str) -> Rate {
-        self.callers
-            .get(who)
-            .map_or_else(Rate::default, |caller| Rate { most_per_minute: caller.most, total: caller.total })
+        let rate = |caller: &Caller| Rate {
+            most_per_minute: caller.most,
+            total: caller.total,
+            refused: caller.refused,
+        };
+        self.callers.get(who).map_or_else(Rate::default, rate)
     }
 }
 
@@ -246,7 +257,7 @@ mod tests {
         assert_eq!(count("b", 59), (false, d("1")));
         assert_eq!(count("a", 60), (false, d("1")));
         assert_eq!(count("a", 200), (false, d("1")));
-        assert_eq!(limits.rate("a"), Rate { most_per_minute: 3, total: 5 });
+        assert_eq!(limits.rate("a"), Rate { most_per_minute: 3, total: 5, refused: 1 });
     }
 
     #[test]
