@@ -1,6 +1,7 @@
 //! Every venue's adapter against that venue's simulator: the same promises, in each venue's own words.
 
 mod binance;
+mod binance_usdm;
 mod bybit;
 mod coinbase;
 mod desk;

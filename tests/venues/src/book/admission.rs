@@ -51,6 +51,9 @@ pub enum Refusal {
     /// It opens a short position with a fraction of a unit.
     #[error("fractions cannot be sold short")]
     FractionalShort,
+    /// There is no position that it could make smaller, and it is to do nothing else.
+    #[error("there is nothing to reduce")]
+    NothingToReduce,
     /// It would trade with who waits, and is not to.
     #[error("it would trade at once")]
     WouldTake,
@@ -332,6 +335,9 @@ impl Book {
     ) -> Result<bool, Refusal> {
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
         let freed = instead_of.map(|old| old.id);
+        if let Some(checked) = self.check_terms(account, ticket) {
+            return checked.map(|()| false);
+        }
         if account.is_spot() {
             return self.check_spot(account, ticket, freed);
         }
@@ -353,7 +359,8 @@ impl Book {
             }
             return Ok(false);
         }
-        if ticket.side == Side::Sell && (!qty.fract().is_zero() || matches!(ticket.size, Size::Notional(_))) {
+        let fractional = !qty.fract().is_zero() || matches!(ticket.size, Size::Notional(_));
+        if ticket.side == Side::Sell && fractional && !self.rules.fractional_shorts {
             return Err(Refusal::FractionalShort);
         }
         let needs = self.worth_of(ticket);
@@ -376,7 +383,7 @@ impl Book {
         if beyond <= Decimal::ZERO {
             return Ok(false);
         }
-        if ticket.side == Side::Sell && !beyond.fract().is_zero() {
+        if ticket.side == Side::Sell && !beyond.fract().is_zero() && !self.rules.fractional_shorts {
             return Err(Refusal::FractionalShort);
         }
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
