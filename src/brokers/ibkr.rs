@@ -79,10 +79,7 @@ static FACTS: Facts = Facts {
     // Ten in any second; of these five seconds' half, no second gets more than nine.
     lanes: &[
         Lane { allowance: Allowance { limit: 50, window: Duration::from_secs(5) }, scope: Scope::Address },
-        Lane {
-            allowance: Allowance { limit: 1, window: Duration::from_millis(1_300) },
-            scope: Scope::Address,
-        },
+        Lane { allowance: Allowance { limit: 1, window: Duration::from_secs(3) }, scope: Scope::Address },
     ],
     hours: Hours::NewYork,
     promises: Promises { shows_orders_at_once: false, ids: IdScope::Forever },

@@ -116,7 +116,7 @@ impl Book {
         let here = self.open_orders().filter(|order| order.key() == key && leaves(&order.ticket));
         let mut leaving: Vec<_> = here.filter(|order| is_side(order.ticket.side)).collect();
         leaving.sort_by_key(|order| order.created_at);
-        let as_exit = |order: &Order| Exit { awaits: self.awaits(order), ..as_exit(order) };
+        let as_exit = |order: &Order| Exit { entry_ahead: self.is_behind_entry(order), ..as_exit(order) };
         leaving.into_iter().map(as_exit).collect()
     }
 
@@ -126,7 +126,7 @@ impl Book {
     }
 
     /// Returns whether an entry that is older than an exit, and may be what it is to close, is on its way.
-    fn awaits(&self, exit: &Order) -> bool {
+    fn is_behind_entry(&self, exit: &Order) -> bool {
         let opens = |entry: &Order| entry.ticket.side != exit.ticket.side;
         self.coming(exit.key()).any(|entry| opens(entry) && entry.created_at <= exit.created_at)
     }

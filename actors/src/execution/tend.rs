@@ -327,7 +327,7 @@ fn count_gap(from: crate::domain::stages::Stamp, to: crate::domain::stages::Stam
     metrics::gauge!("trade_executor_unprotected_seconds").increment(passed.as_secs_f64());
 }
 
-/// Returns an order as an exit of its position, but for what it awaits.
+/// Returns an order as an exit of its position, with no entry ahead of it.
 pub(super) fn as_exit(order: &Order) -> Exit {
     let waits_for_room =
         order.queued.is_some_and(|queued| queued.cause == crate::domain::order::QueueCause::Room);
@@ -339,6 +339,6 @@ pub(super) fn as_exit(order: &Order) -> Exit {
         leaves: order.leaves_qty(),
         reduces: order.ticket.reduces,
         waits_for_room,
-        awaits: false,
+        entry_ahead: false,
     }
 }

@@ -17,8 +17,9 @@ use crate::brokers::venue::call::Call;
 use crate::brokers::venue::verdict::Verdict;
 use crate::brokers::venue::way::Way;
 
-/// How long is between two requests for the same slow list: the documented five seconds, and some for the way there.
-const SLOW: Duration = Duration::from_millis(5_300);
+/// How long is between an answer and the next request for the same slow list: the documented five seconds, and some for
+/// the clock. From the answer on, as a request may take its time to get there.
+const SLOW: Duration = Duration::from_millis(5_100);
 /// How often a list is asked for until it is ready.
 const TRIES: u32 = 4;
 /// How often a session that is being opened is looked at, and how long between.
@@ -59,7 +60,10 @@ struct Portfolio {
 /// A list that is asked for only now and then.
 #[derive(Debug)]
 struct Page<T> {
+    /// When it was last asked for.
     asked_at: Instant,
+    /// When that was answered.
+    answered_at: Instant,
     /// When what is here was asked for.
     of: Option<Instant>,
     /// In which session it was last asked for: the first time the gateway only begins to gather it.
@@ -69,17 +73,24 @@ struct Page<T> {
 
 impl<T> Page<T> {
     fn new(now: Instant) -> Self {
-        Self { asked_at: now, of: None, session: 0, rows: Arc::default() }
+        Self { asked_at: now, answered_at: now, of: None, session: 0, rows: Arc::default() }
     }
 
     /// Waits until it may be asked for.
     async fn turn(&mut self) {
-        sleep_until(self.asked_at + SLOW).await;
+        sleep_until(self.answered_at + SLOW).await;
         self.asked_at = Instant::now();
+        self.answered_at = self.asked_at;
     }
 
     fn may_ask(&self) -> bool {
-        self.asked_at.elapsed() >= SLOW
+        self.answered_at.elapsed() >= SLOW
+    }
+
+    /// Notes that an answer has come, whatever it is.
+    fn answered<U>(&mut self, answer: U) -> U {
+        self.answered_at = Instant::now();
+        answer
     }
 
     fn take(&mut self, rows: Vec<T>) -> Arc<Vec<T>> {
@@ -150,7 +161,10 @@ impl Gate {
             if portfolio.session != session {
                 sleep_until(portfolio.asked_at + SLOW).await;
                 portfolio.asked_at = Instant::now();
-                let _: serde_json::Value = first(way, Call::get("/portfolio/accounts")).await?;
+                let told: Result<serde_json::Value, Verdict> =
+                    first(way, Call::get("/portfolio/accounts")).await;
+                portfolio.asked_at = Instant::now();
+                told?;
                 portfolio.session = session;
             }
         }
@@ -193,7 +207,7 @@ impl Gate {
         for _ in 0..TRIES {
             page.turn().await;
             let call = Call::get("/iserver/account/orders").with("force", true).pressing().listing();
-            let told: wire::Orders = Box::pin(self.get(way, call)).await?;
+            let told: wire::Orders = page.answered(Box::pin(self.get(way, call)).await)?;
             if told.snapshot {
                 let account = account(way);
                 let own =
@@ -214,7 +228,7 @@ impl Gate {
         loop {
             page.turn().await;
             let call = Call::get("/iserver/account/trades").with("days", 7).pressing().listing();
-            let told: Vec<wire::Trade> = Box::pin(self.get(way, call)).await?;
+            let told: Vec<wire::Trade> = page.answered(Box::pin(self.get(way, call)).await)?;
             let session = self.session.lock().await.number;
             let is_first = std::mem::replace(&mut page.session, session) != session;
             if !(told.is_empty() && is_first) {

@@ -24,7 +24,7 @@ pub struct Exit {
     /// Whether it waits for protective orders to make room.
     pub waits_for_room: bool,
     /// Whether an entry that is older is on its way, so that there may be more for it to close in a moment.
-    pub awaits: bool,
+    pub entry_ahead: bool,
 }
 
 /// A position's exits as they are.
@@ -92,7 +92,7 @@ impl Exit {
 
     /// Returns whether it waits, and nothing that it may close is on its way.
     const fn is_idle(&self) -> bool {
-        self.waits() && !self.awaits
+        self.waits() && !self.entry_ahead
     }
 
     const fn is_ending(&self) -> bool {
@@ -202,7 +202,7 @@ fn make_room(view: &View<'_>) -> Vec<Move> {
         if exit.leaves <= free {
             moves.push(Move::Release(exit.order, exit.leaves));
             free = free.less(exit.leaves);
-        } else if exit.awaits || !view.taken.is_zero() {
+        } else if exit.entry_ahead || !view.taken.is_zero() {
             free = Quantity::ZERO;
         } else if blocked {
             lacking += exit.leaves.less(free);

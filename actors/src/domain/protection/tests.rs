@@ -58,7 +58,7 @@ fn exit(number: usize, purpose: Purpose, kind: OrderKind, leaves: u32) -> Exit {
         status: OrderStatus::Accepted,
         leaves: quantity(leaves),
         reduces: true,
-        awaits: false,
+        entry_ahead: false,
         waits_for_room: false,
     }
 }
@@ -142,7 +142,7 @@ fn an_exit_waits_through_a_turn_for_the_older_entry_it_is_to_close() {
     let waiting = Exit {
         status: OrderStatus::Queued,
         waits_for_room: true,
-        awaits: true,
+        entry_ahead: true,
         ..exit(1, Purpose::Signal, OrderKind::Market, 1)
     };
     let moves = |net: i64, exits: &[Exit], strays: &[Exit], taken| {
@@ -158,9 +158,9 @@ fn an_exit_waits_through_a_turn_for_the_older_entry_it_is_to_close() {
         })
     };
     assert_eq!(moves(-1, &[], &[waiting], 0), []);
-    assert_eq!(moves(-1, &[], &[Exit { awaits: false, ..waiting }], 0), [Move::Drop(id(1))]);
+    assert_eq!(moves(-1, &[], &[Exit { entry_ahead: false, ..waiting }], 0), [Move::Drop(id(1))]);
     // Another sale, which is no exit, may be filled with what there is: the answer is waited for.
-    assert_eq!(moves(1, &[Exit { awaits: false, ..waiting }], &[], 1), []);
+    assert_eq!(moves(1, &[Exit { entry_ahead: false, ..waiting }], &[], 1), []);
     assert_eq!(moves(1, &[waiting], &[], 0), [Move::Release(id(1), quantity(1))]);
 }
 
@@ -231,9 +231,9 @@ fn a_close_that_came_right_after_its_entry_waits_for_the_entrys_fill() {
         waits_for_room: true,
         ..exit(2, Purpose::Signal, OrderKind::Market, 1)
     };
-    let view = |net: i64, awaits| {
+    let view = |net: i64, entry_ahead| {
         let net = Net::new(net.into());
-        let exits = [Exit { awaits, ..waiting }];
+        let exits = [Exit { entry_ahead, ..waiting }];
         converge(&View {
             net,
             protection: Some(&plan),

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use thiserror::Error;
 
+use super::amendment::fitted;
 use super::{
     Book, Class, Kind, Order, OrderId, Session, Side, Size, Status, Ticket, Tif, Times, TrailLimit, What,
 };
@@ -591,34 +592,5 @@ fn could_meet(a: &Ticket, b: &Ticket) -> bool {
         (Kind::Market | Kind::Limit { .. }, Kind::Market | Kind::Limit { .. }) => true,
         (Kind::Stop { .. } | Kind::StopLimit { .. } | Kind::TrailingStop { .. }, _)
         | (_, Kind::Stop { .. } | Kind::StopLimit { .. } | Kind::TrailingStop { .. }) => false,
-    }
-}
-
-pub(super) fn fitted(kind: Kind, change: &Change) -> Result<Kind, Refusal> {
-    use super::Trail;
-    let (limit, stop, trail) = (change.limit, change.stop, change.trail);
-    match kind {
-        Kind::Market if limit.is_none() && stop.is_none() && trail.is_none() => Ok(kind),
-        Kind::Limit { limit: old } if stop.is_none() && trail.is_none() => {
-            Ok(Kind::Limit { limit: limit.unwrap_or(old) })
-        }
-        Kind::Stop { stop: old } if limit.is_none() && trail.is_none() => {
-            Ok(Kind::Stop { stop: stop.unwrap_or(old) })
-        }
-        Kind::StopLimit { stop: old, limit: worst } if trail.is_none() => {
-            Ok(Kind::StopLimit { stop: stop.unwrap_or(old), limit: limit.unwrap_or(worst) })
-        }
-        Kind::TrailingStop { trail: old } if limit.is_none() && stop.is_none() => {
-            let trail = match old {
-                Trail::Price(old) => Trail::Price(trail.unwrap_or(old)),
-                Trail::Percent(old) => Trail::Percent(trail.unwrap_or(old)),
-            };
-            Ok(Kind::TrailingStop { trail })
-        }
-        Kind::Market
-        | Kind::Limit { .. }
-        | Kind::Stop { .. }
-        | Kind::StopLimit { .. }
-        | Kind::TrailingStop { .. } => Err(Refusal::Unfitting),
     }
 }

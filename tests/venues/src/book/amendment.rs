@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::admission::fitted;
-use super::{Book, Change, OrderId, Refusal, Size, Status, Ticket, What};
+use super::{Book, Change, Kind, OrderId, Refusal, Size, Status, Ticket, What};
 
 impl Book {
     /// Changes an order where it stands; a new name is not taken. What trades at the new terms trades at once.
@@ -42,5 +41,35 @@ impl Book {
         self.tell(now, id, What::Restated);
         self.match_order(now, id);
         Ok(())
+    }
+}
+
+/// Returns a kind of order with its prices changed.
+pub(super) fn fitted(kind: Kind, change: &Change) -> Result<Kind, Refusal> {
+    use super::Trail;
+    let (limit, stop, trail) = (change.limit, change.stop, change.trail);
+    match kind {
+        Kind::Market if limit.is_none() && stop.is_none() && trail.is_none() => Ok(kind),
+        Kind::Limit { limit: old } if stop.is_none() && trail.is_none() => {
+            Ok(Kind::Limit { limit: limit.unwrap_or(old) })
+        }
+        Kind::Stop { stop: old } if limit.is_none() && trail.is_none() => {
+            Ok(Kind::Stop { stop: stop.unwrap_or(old) })
+        }
+        Kind::StopLimit { stop: old, limit: worst } if trail.is_none() => {
+            Ok(Kind::StopLimit { stop: stop.unwrap_or(old), limit: limit.unwrap_or(worst) })
+        }
+        Kind::TrailingStop { trail: old } if limit.is_none() && stop.is_none() => {
+            let trail = match old {
+                Trail::Price(old) => Trail::Price(trail.unwrap_or(old)),
+                Trail::Percent(old) => Trail::Percent(trail.unwrap_or(old)),
+            };
+            Ok(Kind::TrailingStop { trail })
+        }
+        Kind::Market
+        | Kind::Limit { .. }
+        | Kind::Stop { .. }
+        | Kind::StopLimit { .. }
+        | Kind::TrailingStop { .. } => Err(Refusal::Unfitting),
     }
 }
