@@ -1,6 +1,6 @@
 //! The futures market's words and ours.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ pub(super) const HEDGED: &str = "the account is in hedge mode; close its positio
 /// What is said of an account whose margin is more than one asset.
 const MULTI_ASSET: &str = "the account is in multi-assets mode; switch \"Asset Mode\" in the preferences of its futures to \
                            \"Single-Asset Mode\"";
+/// When an order that ended is no longer only on its way to where it is shown.
+const FORGOTTEN: TimeDelta = TimeDelta::days(1);
 /// The side of all positions in one-way mode.
 const NETTED: &str = "BOTH";
 
@@ -179,10 +181,13 @@ pub(super) fn standing_stop(stop: &wire::Algo, now: DateTime<Utc>) -> Option<Ord
     Some(stop_report(stop, orders::ours(&stop.client_algo_id)?, now))
 }
 
-/// Reads a stop that became no order, or none that is shown: it did nothing yet.
+/// Reads a stop that became no order, or none that is shown: it did nothing yet. One that became an order which ended, and
+/// which is not shown after a while, did nothing at all: Binance forgets no other.
 pub(super) fn stop_report(stop: &wire::Algo, id: ClientOrderId, now: DateTime<Utc>) -> OrderReport {
-    let done = orders::done_at(Decimal::ZERO, None, time(stop.update_time, now));
-    OrderReport { done, ..bare(stop.algo_id, id, stop_state(&stop.algo_status, "")) }
+    let at = time(stop.update_time, now);
+    let is_forgotten = stop.algo_status == "FINISHED" && now - at >= FORGOTTEN;
+    let state = if is_forgotten { ReportedState::Canceled } else { stop_state(&stop.algo_status, "") };
+    OrderReport { done: orders::done_at(Decimal::ZERO, None, at), ..bare(stop.algo_id, id, state) }
 }
 
 /// Reads where a stop stands. While it becomes an order, and as one, it is open: only the order tells its end.

@@ -179,7 +179,7 @@ fn the_wallet_is_told_as_if_it_paid_for_positions() {
     // Sold short at 2.36, now at 2.3468: a row that Binance showed.
     let short = of(&position("WLDUSDT", "BOTH", "-849", "-1992.46079250", "11.17920750"));
     assert_eq!((short.cash, short.equity), (dec("3003.64000000"), Some(dec("1011.17920750"))));
-    assert_eq!((short.units[0].net, short.units[0].average), (dec("-849"), Some(price("2.35985866"))));
+    assert_eq!((short.units[0].net, short.units[0].average), (dec("-849"), Some(price("2.36"))));
     assert_eq!(short.most, Some(Decimal::ZERO), "more is invested already than there is");
     // A contract that ends takes margin and is none of ours; one with another margin is nothing to us.
     let others = [
@@ -265,6 +265,12 @@ fn a_stop_is_open_until_it_ends_or_becomes_an_order() {
     assert_eq!(read("CANCELED", "\"\"").1, ReportedState::Canceled);
     assert_eq!(read("EXPIRED", "\"\"").1, ReportedState::Expired);
     assert!(matches!(read("REJECTED", "\"\"").1, ReportedState::Rejected(_)));
+    // What it became is not shown: it is on its way there, or was forgotten, for it did nothing.
+    let (ended, _) = read("FINISHED", "1");
+    let at =
+        |days| DateTime::from_timestamp_millis(1_767_225_600_123).unwrap() + chrono::TimeDelta::days(days);
+    assert_eq!(map::stop_report(&ended, id, at(0)).state, ReportedState::Open);
+    assert_eq!(map::stop_report(&ended, id, at(2)).state, ReportedState::Canceled);
     let (stop, _) = read("NEW", "\"\"");
     assert_eq!(map::standing_stop(&stop, DateTime::UNIX_EPOCH).unwrap().order, id);
     let other = wire::Algo { client_algo_id: "web_1".to_owned(), ..stop };

@@ -50,6 +50,20 @@ fn leaves(desk: &Desk, side: Side, units: &str, kind: OrderKind) -> Ticket {
     Ticket { reduces: true, ..desk.ticket(side, units, kind) }
 }
 
+/// Returns why an order is rejected, as the stream tells.
+async fn rejected(desk: &Desk, ticket: &Ticket) -> String {
+    wait_for("the rejection", || async {
+        desk.reports(ticket).into_iter().find_map(|report| match report.state {
+            ReportedState::Rejected(refusal) => Some(refusal.message),
+            ReportedState::Open
+            | ReportedState::Filled
+            | ReportedState::Canceled
+            | ReportedState::Expired => None,
+        })
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_its_promises() {
     keeps_its_promises(PLACE).await;
@@ -169,7 +183,7 @@ async fn a_stop_that_is_reached_is_told_of() {
         let found = desk.look_up(&stop).await.unwrap().unwrap();
         assert_eq!(found.fills[0].execution, told.fills[0].execution);
         // The other one was reached, too, with nothing left to close.
-        desk.reported(&trailing, &ReportedState::Expired).await;
+        assert!(rejected(&desk, &trailing).await.contains("Reduce Only reject"));
         assert_eq!(desk.held(), Decimal::ZERO);
         // A program that was started anew finds it as well.
         desk.restart();
@@ -207,16 +221,7 @@ async fn a_stop_that_becomes_nothing_is_rejected() {
     let stop = leaves(&desk, Side::Sell, "0.1", OrderKind::Stop { trigger: price("58000") });
     assert_eq!(desk.broker.submit(stop.clone()).await.unwrap().state, ReportedState::Open);
     desk.set_price("57900");
-    let told = wait_for("the rejection", || async {
-        desk.reports(&stop).into_iter().find_map(|report| match report.state {
-            ReportedState::Rejected(refusal) => Some(refusal.message),
-            ReportedState::Open
-            | ReportedState::Filled
-            | ReportedState::Canceled
-            | ReportedState::Expired => None,
-        })
-    });
-    let told = told.await;
+    let told = rejected(&desk, &stop).await;
     assert!(told.contains("Reduce Only reject"), "{told}");
     let found = desk.look_up(&stop).await.unwrap().unwrap();
     assert!(matches!(found.state, ReportedState::Rejected(_)), "{found:?}");

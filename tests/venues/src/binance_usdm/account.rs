@@ -8,7 +8,7 @@ use crate::account::{Account, Holding};
 use crate::binance::calls::Call;
 use crate::binance::checks;
 use crate::binance::errors::Error;
-use crate::binance::wire::amount;
+use crate::binance::wire::{amount, time};
 use crate::world::State;
 
 /// A wallet as Binance counts it.
@@ -78,7 +78,7 @@ pub(super) fn account(state: &mut State, call: Call<'_>) -> Result<Value, Error>
     });
     if let Some(fields) = asset.as_object_mut() {
         fields.insert("asset".to_owned(), json!(account.settlement));
-        fields.insert("updateTime".to_owned(), json!(0));
+        fields.insert("updateTime".to_owned(), json!(time(call.now)));
     }
     let positions = account.holdings.iter().map(|(symbol, holding)| {
         let held = wire::Held::of(state, account, symbol, *holding);
@@ -86,7 +86,7 @@ pub(super) fn account(state: &mut State, call: Call<'_>) -> Result<Value, Error>
             "symbol": held.symbol, "positionSide": held.side, "positionAmt": holding.qty.normalize().to_string(),
             "unrealizedProfit": amount(held.profit), "isolatedMargin": "0", "notional": amount(held.notional),
             "isolatedWallet": "0", "initialMargin": amount(held.margin), "maintMargin": amount(held.margin / Decimal::TWO),
-            "updateTime": 0,
+            "updateTime": time(call.now),
         })
     });
     if let Some(fields) = shown.as_object_mut() {
@@ -104,7 +104,7 @@ pub(super) fn balance(state: &mut State, call: Call<'_>) -> Result<Value, Error>
         "accountAlias": alias(call.account), "asset": account.settlement, "balance": amount(wallet.balance),
         "crossWalletBalance": amount(wallet.balance), "crossUnPnl": amount(wallet.profit),
         "availableBalance": amount(wallet.available()), "maxWithdrawAmount": amount(wallet.available()),
-        "marginAvailable": true, "updateTime": 0,
+        "marginAvailable": true, "updateTime": time(call.now),
     }]))
 }
 
@@ -135,7 +135,7 @@ fn risks(state: &State, call: Call<'_>, all: bool) -> Result<Value, Error> {
             "symbol": held.symbol, "positionSide": held.side, "positionAmt": holding.qty.normalize().to_string(),
             "entryPrice": holding.average().to_string(), "breakEvenPrice": holding.average().to_string(),
             "markPrice": amount(held.mark), "unRealizedProfit": amount(held.profit), "liquidationPrice": "0",
-            "isolatedMargin": "0", "notional": amount(held.notional), "isolatedWallet": "0", "updateTime": 0,
+            "isolatedMargin": "0", "notional": amount(held.notional), "isolatedWallet": "0", "updateTime": time(call.now),
         });
         let more = if all {
             json!({"leverage": account.multiplier.normalize().to_string(), "marginType": "cross",
@@ -158,7 +158,7 @@ pub(super) fn config(state: &mut State, call: Call<'_>) -> Result<Value, Error> 
     let standing = state.directory.standing(call.account).ok_or_else(Error::key)?;
     Ok(json!({
         "feeTier": 0, "canTrade": standing.may_trade(), "canDeposit": true, "canWithdraw": true,
-        "dualSidePosition": state.settings.number(DUAL) == 1, "updateTime": 0,
+        "dualSidePosition": state.settings.number(DUAL) == 1, "updateTime": time(call.now),
         "multiAssetsMargin": state.settings.number(MULTI) == 1, "tradeGroupId": -1,
     }))
 }

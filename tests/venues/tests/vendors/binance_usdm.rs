@@ -11,7 +11,7 @@ const CCXT: Library = Library {
 #[test]
 fn ccxt_cannot_tell_the_difference() {
     let Some(seen) = run("binance-usdm", "binance_usdm_ccxt.py", CCXT) else { return };
-    assert_eq!(seen.events("fill"), 8, "what the client saw is what happened");
-    assert_eq!(seen.events("canceled"), 6);
+    assert_eq!(seen.events("fill"), 6, "what the client saw is what happened");
+    assert_eq!(seen.events("canceled"), 4);
     assert_eq!(seen.events("rejected"), 1);
 }
