@@ -23,6 +23,7 @@ use crate::config::BrokersConfig;
 pub mod accounts;
 pub mod alpaca;
 pub mod binance;
+pub mod binance_usdm;
 pub mod board;
 pub mod bucket;
 pub mod bybit;
@@ -45,6 +46,7 @@ pub mod venue;
 pub const VENUES: &[Row] = &[
     Row { about: &alpaca::ABOUT, open: alpaca::open },
     Row { about: &binance::ABOUT, open: binance::open },
+    Row { about: &binance_usdm::ABOUT, open: binance_usdm::open },
     Row { about: &bybit::ABOUT, open: bybit::open },
     Row { about: &coinbase::ABOUT, open: coinbase::open },
     Row { about: &gemini::ABOUT, open: gemini::open },

@@ -104,10 +104,7 @@ impl Binance {
     /// # Errors
     /// When it does not trade against the money that accounts are counted in.
     fn theirs(&self, symbol: Symbol) -> Result<String, Verdict> {
-        map::theirs(symbol, &self.settlement).ok_or_else(|| {
-            let said = format!("{symbol} does not trade against {}", self.settlement);
-            Self::refused(RefusalCode::InvalidSymbol, &said)
-        })
+        map::listed(ABOUT.title, symbol, &self.settlement)
     }
 
     /// Asks for an order as it stands; `None`: it is not shown.
@@ -144,8 +141,8 @@ impl Venue for Binance {
         sign::request(auth, call, moment)
     }
 
-    fn judge(&self, call: &Call, reply: &Reply) -> Result<(), Verdict> {
-        errors::judge(call, reply)
+    fn judge(&self, _: &Call, reply: &Reply) -> Result<(), Verdict> {
+        errors::judge(reply)
     }
 
     fn time<'a>(&'a self, way: &'a Way) -> Asked<'a, Option<DateTime<Utc>>> {
@@ -292,14 +289,7 @@ impl Venue for Binance {
     }
 
     fn wish(&self, symbols: &[Symbol], is_wanted: bool) -> Vec<String> {
-        let name = |symbol: &Symbol| map::theirs(*symbol, &self.settlement);
-        let streams: Vec<_> = symbols
-            .iter()
-            .filter_map(name)
-            .map(|name| format!("{}@bookTicker", name.to_ascii_lowercase()))
-            .collect();
-        let method = if is_wanted { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
-        vec![json!({"method": method, "params": streams, "id": 1}).to_string()]
+        vec![map::wish(symbols, is_wanted, &self.settlement)]
     }
 
     fn read_prices(&self, _: &mut Ear, frame: &str) -> Vec<Tick> {

@@ -322,6 +322,7 @@ impl Venue for Ibkr {
                 cash: amount(&summary.totalcashvalue)?,
                 free: amount(&summary.availablefunds)?,
                 equity: Some(amount(&summary.netliquidation)?),
+                most: None,
                 units: Vec::new(),
             };
             for unit in held.iter().filter(|unit| unit.sec_type == "STK" && unit.currency == IN_DOLLARS) {

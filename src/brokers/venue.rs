@@ -37,7 +37,7 @@ use trade_actors::domain::money::Price;
 use trade_actors::domain::order::Ticket;
 use trade_actors::domain::portfolio::Quote;
 use trade_actors::domain::report::OrderReport;
-use trade_actors::domain::signal::OrderKind;
+use trade_actors::domain::signal::{OrderKind, Side};
 use trade_actors::ports::broker::{Placed, Promises};
 
 use self::bearer::Bearer;
@@ -145,6 +145,8 @@ pub struct Holdings {
     pub free: Decimal,
     /// All it is worth; absent: cash, and what it holds at the last prices.
     pub equity: Option<Decimal>,
+    /// Most that may be spent once no order of ours holds anything back; absent: the larger of cash and what is free.
+    pub most: Option<Decimal>,
     /// What it holds.
     pub units: Vec<Unit>,
 }
@@ -158,6 +160,10 @@ pub struct Opening {
     pub headers: HeaderMap,
     /// What is said first, one frame each.
     pub greeting: Vec<String>,
+    /// Whether it tells all from the moment that it is open, without a word that it does.
+    pub is_ready: bool,
+    /// A request that keeps it open, and how often it is sent.
+    pub renewal: Option<(Duration, Call)>,
 }
 
 impl fmt::Debug for Opening {
@@ -171,13 +177,27 @@ impl Opening {
     /// Returns a stream that is opened without a word.
     #[must_use]
     pub fn at(url: Url) -> Self {
-        Self { url, headers: HeaderMap::new(), greeting: Vec::new() }
+        Self { url, headers: HeaderMap::new(), greeting: Vec::new(), is_ready: false, renewal: None }
     }
 
     /// Adds what is said first.
     #[must_use]
     pub fn saying(mut self, frame: impl ToString) -> Self {
         self.greeting.push(frame.to_string());
+        self
+    }
+
+    /// Takes it as ready once it is open.
+    #[must_use]
+    pub const fn ready(mut self) -> Self {
+        self.is_ready = true;
+        self
+    }
+
+    /// Keeps it open by a request, sent every so often.
+    #[must_use]
+    pub fn renewed(mut self, every: Duration, call: Call) -> Self {
+        self.renewal = Some((every, call));
         self
     }
 }
@@ -285,6 +305,11 @@ pub trait Venue: Debug + Send + Sync + 'static {
 
     /// Asks for all open orders that carry an id of ours.
     fn open_orders<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<OrderReport>>;
+
+    /// Returns whether an order holds back money until it is done. Where nothing is sold short, purchases alone do.
+    fn holds_back(&self, ticket: &Ticket) -> bool {
+        ticket.side == Side::Buy
+    }
 
     /// Returns whether the venue can hold such an order by itself.
     fn holds(&self, symbol: Symbol, kind: OrderKind) -> bool;

@@ -15,6 +15,8 @@ pub struct BrokersConfig {
     pub alpaca: AlpacaConfig,
     /// Binance, spot.
     pub binance: VenueConfig,
+    /// Binance, USD-M futures.
+    pub binance_usdm: VenueConfig,
     /// Bybit, spot.
     pub bybit: VenueConfig,
     /// Coinbase Advanced Trade.
@@ -321,6 +323,7 @@ macro_rules! venue {
 }
 
 pub(super) const BINANCE: &[Key] = venue!(binance, "binance");
+pub(super) const BINANCE_USDM: &[Key] = venue!(binance_usdm, "binance_usdm");
 pub(super) const BYBIT: &[Key] = venue!(bybit, "bybit");
 pub(super) const COINBASE: &[Key] = venue!(coinbase, "coinbase");
 pub(super) const GEMINI: &[Key] = venue!(gemini, "gemini");

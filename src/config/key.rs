@@ -40,6 +40,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         foreign::PAPER,
         brokers::KEYS,
         brokers::BINANCE,
+        brokers::BINANCE_USDM,
         brokers::BYBIT,
         brokers::COINBASE,
         brokers::GEMINI,

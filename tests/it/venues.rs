@@ -2,6 +2,7 @@
 
 mod alpaca;
 mod binance;
+mod binance_usdm;
 mod bybit;
 mod coinbase;
 mod desk;

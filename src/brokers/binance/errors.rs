@@ -1,4 +1,4 @@
-//! Binance's errors and ours. What is not documented as a refusal is not known.
+//! Binance's errors and ours, of all its markets. What is not documented as a refusal is not known.
 
 use std::time::Duration;
 
@@ -6,14 +6,21 @@ use trade_actors::domain::report::RefusalCode as Code;
 
 use super::{ABOUT, wire};
 use crate::brokers::http::Reply;
-use crate::brokers::venue::call::Call;
 use crate::brokers::venue::verdict::{Verdict, refusal};
 
 /// How long to wait after "too many requests" when Binance does not say.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Says what a reply means, where that is not success.
-pub(super) fn judge(_: &Call, reply: &Reply) -> Result<(), Verdict> {
+/// Says what a reply of the spot market means, where that is not success.
+pub(super) fn judge(reply: &Reply) -> Result<(), Verdict> {
+    judged(reply, failure)
+}
+
+/// Says what a reply means, where that is not success, by what its error code means.
+pub(in crate::brokers) fn judged(
+    reply: &Reply,
+    failure: fn(&wire::Failure) -> Verdict,
+) -> Result<(), Verdict> {
     if reply.is_good() {
         return Ok(());
     }
@@ -28,11 +35,16 @@ pub(super) fn judge(_: &Call, reply: &Reply) -> Result<(), Verdict> {
     }
 }
 
-/// Says what an error code means.
+/// Says what an error code of the spot market means.
 pub(super) fn failure(told: &wire::Failure) -> Verdict {
+    meaning(ABOUT.title, told)
+}
+
+/// Says what an error code means that all markets have, at the one of this title.
+pub(in crate::brokers) fn meaning(title: &str, told: &wire::Failure) -> Verdict {
     let said = told.msg.as_str();
     let has = |words: &str| said.to_ascii_lowercase().contains(words);
-    let refused = |code| Verdict::refused(ABOUT.title, code, said);
+    let refused = |code| Verdict::refused(title, code, said);
     match told.code {
         -1021 => Verdict::Skewed,
         -2013 | -2011 => Verdict::Missing,
@@ -43,7 +55,7 @@ pub(super) fn failure(told: &wire::Failure) -> Verdict {
         -1121 | -1220 => refused(Code::InvalidSymbol),
         -2010 if has("duplicate") => Verdict::Exists,
         -2010 if has("insufficient balance") => refused(Code::InsufficientFunds),
-        -2010 if has("market is closed") => Verdict::Halted(refusal(ABOUT.title, Code::MarketClosed, said)),
+        -2010 if has("market is closed") => Verdict::Halted(refusal(title, Code::MarketClosed, said)),
         -2010 | -1013 | -1199..=-1100 => refused(Code::OrderRejected),
         code => Verdict::Lost(format!("error {code}: {said}")),
     }

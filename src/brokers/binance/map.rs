@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
+use serde_json::json;
 
 use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ExecutionId};
 use trade_actors::domain::instrument::{AssetClass, Instrument, Symbol};
@@ -17,34 +18,61 @@ use crate::brokers::venue::verdict::{Verdict, refusal};
 use crate::brokers::venue::{Heard, Tick};
 
 /// Returns the symbol of an asset that is bought with the settlement currency.
-pub(super) fn pair(asset: &str, settlement: &str) -> Option<Symbol> {
+pub(in crate::brokers) fn pair(asset: &str, settlement: &str) -> Option<Symbol> {
     format!("{asset}/{settlement}").parse().ok()
 }
 
 /// Returns our name of one of their symbols; `None`: it trades against other money.
-pub(super) fn ours(name: &str, settlement: &str) -> Option<Symbol> {
+pub(in crate::brokers) fn ours(name: &str, settlement: &str) -> Option<Symbol> {
     pair(name.strip_suffix(settlement).filter(|base| !base.is_empty())?, settlement)
 }
 
 /// Returns their name of one of our symbols; `None`: it trades against other money.
-pub(super) fn theirs(symbol: Symbol, settlement: &str) -> Option<String> {
+pub(in crate::brokers) fn theirs(symbol: Symbol, settlement: &str) -> Option<String> {
     let (base, quote) = symbol.as_str().split_once('/')?;
     (quote == settlement).then(|| format!("{base}{quote}"))
 }
 
-/// Words an order.
-pub(super) fn new_order(ticket: &Ticket, symbol: String) -> Result<Call, Verdict> {
-    let side = match ticket.side {
+/// Returns their name of one of our symbols, at the market of this title.
+///
+/// # Errors
+/// When it trades against other money.
+pub(in crate::brokers) fn listed(title: &str, symbol: Symbol, settlement: &str) -> Result<String, Verdict> {
+    theirs(symbol, settlement).ok_or_else(|| {
+        let said = format!("{symbol} does not trade against {settlement}");
+        Verdict::refused(title, RefusalCode::InvalidSymbol, &said)
+    })
+}
+
+/// Returns what to say so that the best prices of symbols are told, or no longer.
+pub(in crate::brokers) fn wish(symbols: &[Symbol], is_wanted: bool, settlement: &str) -> String {
+    let names = symbols.iter().filter_map(|symbol| theirs(*symbol, settlement));
+    let streams: Vec<_> = names.map(|name| format!("{}@bookTicker", name.to_ascii_lowercase())).collect();
+    let method = if is_wanted { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
+    json!({"method": method, "params": streams, "id": 1}).to_string()
+}
+
+/// Returns their word for a side.
+pub(in crate::brokers) const fn side(side: Side) -> &'static str {
+    match side {
         Side::Buy => "BUY",
         Side::Sell => "SELL",
-    };
-    let call = Call::post("/api/v3/order").with("symbol", symbol).with("side", side);
-    let duration = match ticket.time_in_force {
-        // Binance has no sessions that an order for the day could end with.
+    }
+}
+
+/// Returns their word for how long an order stands. They have no sessions that an order for the day could end with.
+pub(in crate::brokers) const fn duration(time_in_force: TimeInForce) -> &'static str {
+    match time_in_force {
         TimeInForce::Day | TimeInForce::Gtc => "GTC",
         TimeInForce::Ioc => "IOC",
         TimeInForce::Fok => "FOK",
-    };
+    }
+}
+
+/// Words an order.
+pub(super) fn new_order(ticket: &Ticket, symbol: String) -> Result<Call, Verdict> {
+    let call = Call::post("/api/v3/order").with("symbol", symbol).with("side", side(ticket.side));
+    let duration = duration(ticket.time_in_force);
     let lacks = |what, advice| Err(Verdict::not_here(ABOUT.title, what, advice));
     let call = match ticket.kind {
         OrderKind::Market => call.with("type", "MARKET"),
@@ -74,12 +102,12 @@ pub(super) fn new_order(ticket: &Ticket, symbol: String) -> Result<Call, Verdict
 }
 
 /// Reads a status; a word that is not known leaves the order open, which a later look-up corrects.
-fn state(status: &str, reason: &str) -> ReportedState {
+pub(in crate::brokers) fn state(title: &str, status: &str, reason: &str) -> ReportedState {
     match status {
         "FILLED" => ReportedState::Filled,
         "CANCELED" => ReportedState::Canceled,
         "EXPIRED" | "EXPIRED_IN_MATCH" => ReportedState::Expired,
-        "REJECTED" => ReportedState::Rejected(refusal(ABOUT.title, RefusalCode::OrderRejected, reason)),
+        "REJECTED" => ReportedState::Rejected(refusal(title, RefusalCode::OrderRejected, reason)),
         _ => ReportedState::Open,
     }
 }
@@ -107,7 +135,7 @@ pub(super) fn report(
     Ok(OrderReport {
         order: id,
         broker_order: BrokerOrderId::new(order.order_id.to_string()),
-        state: state(&order.status, ""),
+        state: state(ABOUT.title, &order.status, ""),
         fills: fills.collect(),
         done: orders::done(order.executed.0, order.executed_quote.0, at),
         balance: None,
@@ -120,14 +148,15 @@ pub(super) fn standing(order: &wire::Order, now: DateTime<Utc>) -> Option<OrderR
     Some(OrderReport {
         order: orders::ours(&order.client_order_id)?,
         broker_order: BrokerOrderId::new(order.order_id.to_string()),
-        state: state(&order.status, ""),
+        state: state(ABOUT.title, &order.status, ""),
         fills: Vec::new(),
         done: orders::done(order.executed.0, order.executed_quote.0, at),
         balance: None,
     })
 }
 
-fn fill(
+/// Reads an execution; `None`: nothing was traded.
+pub(in crate::brokers) fn fill(
     id: u64,
     quantity: Decimal,
     price: Decimal,
@@ -143,17 +172,26 @@ pub(super) fn instrument(row: &wire::Listed, settlement: &str) -> Option<Instrum
     if row.quote_asset != settlement {
         return None;
     }
-    let rule = |kinds: &[&str]| row.filters.iter().find(|rule| kinds.contains(&rule.filter_type.as_str()));
+    rules(pair(&row.base_asset, settlement)?, &row.filters, row.status == "TRADING")
+}
+
+/// Returns the rules of a symbol; `None`: they cannot be read.
+pub(in crate::brokers) fn rules(
+    symbol: Symbol,
+    filters: &[wire::Filter],
+    tradable: bool,
+) -> Option<Instrument> {
+    let rule = |kinds: &[&str]| filters.iter().find(|rule| kinds.contains(&rule.filter_type.as_str()));
     let step = rule(&["LOT_SIZE"])?.step_size?.0.normalize();
     let notional = rule(&["NOTIONAL", "MIN_NOTIONAL"]).and_then(|rule| rule.min_notional);
     Some(Instrument {
-        symbol: pair(&row.base_asset, settlement)?,
+        symbol,
         class: AssetClass::Crypto,
         tick: Price::new(rule(&["PRICE_FILTER"])?.tick_size?.0.normalize()).ok()?,
         lot: Quantity::new(step).ok()?,
         size_step: Quantity::new(step).ok()?,
         min_notional: Money::new(notional.unwrap_or_default().0.normalize()),
-        tradable: row.status == "TRADING",
+        tradable,
     })
 }
 
@@ -198,7 +236,7 @@ fn executed(news: &wire::Execution, settlement: &str) -> Option<OrderReport> {
     Some(OrderReport {
         order: orders::ours(name)?,
         broker_order: BrokerOrderId::new(news.order_id.to_string()),
-        state: state(&news.status, &news.reason),
+        state: state(ABOUT.title, &news.status, &news.reason),
         fills: fills.into_iter().collect(),
         done: orders::done(news.executed.0, news.executed_quote.0, at),
         balance: None,
@@ -206,7 +244,7 @@ fn executed(news: &wire::Execution, settlement: &str) -> Option<OrderReport> {
 }
 
 /// Reads a frame of the stream of prices; `None`: it tells none.
-pub(super) fn tick(frame: &str, settlement: &str) -> Option<Tick> {
+pub(in crate::brokers) fn tick(frame: &str, settlement: &str) -> Option<Tick> {
     let best: wire::BestTick = serde_json::from_str(frame).ok()?;
     let symbol = ours(&best.s, settlement)?;
     Some(Tick::Best { symbol, bid: best.b.0, ask: best.a.0, last: None })

@@ -10,7 +10,7 @@ use crate::brokers::venue::call::{Call, Moment, Signed, encoded};
 use crate::brokers::venue::{mac, pem};
 
 /// Puts a request into its final form; `None`: it cannot be made with such credentials.
-pub(super) fn request(auth: Option<&Auth>, call: &Call, moment: &Moment) -> Option<Signed> {
+pub(in crate::brokers) fn request(auth: Option<&Auth>, call: &Call, moment: &Moment) -> Option<Signed> {
     let Some(auth) = auth else { return Some(Signed::plain(call)) };
     let Auth::ApiKey { key_id, secret } = auth else { return None };
     let mut query = call.encoded();
@@ -22,6 +22,12 @@ pub(super) fn request(auth: Option<&Auth>, call: &Call, moment: &Moment) -> Opti
     let signature = encoded(&[("signature", signature)]);
     Signed::at(format!("{}?{query}&{signature}", call.path))
         .with_hidden("x-mbx-apikey", key_id.expose_secret())
+}
+
+/// Puts a request into its final form that names the key and is not signed; `None`: there is no key.
+pub(in crate::brokers) fn keyed(auth: Option<&Auth>, call: &Call) -> Option<Signed> {
+    let Some(Auth::ApiKey { key_id, .. }) = auth else { return None };
+    Signed::plain(call).with_hidden("x-mbx-apikey", key_id.expose_secret())
 }
 
 /// Returns what opens the stream of an account's orders; `None`: it cannot be opened with such credentials.

@@ -237,7 +237,7 @@ fn errors_are_told_apart_by_what_may_be_done_next() {
     let of = |status: u16, body: &str| {
         let reply =
             Reply { status, headers: reqwest::header::HeaderMap::new(), body: body.as_bytes().to_vec() };
-        errors::judge(&Call::get("/"), &reply).unwrap_err()
+        errors::judge(&reply).unwrap_err()
     };
     let code = |body: &str| match of(400, body) {
         Verdict::Refused(refusal) | Verdict::Halted(refusal) => refusal.code,

@@ -7,25 +7,27 @@ use crate::brokers::venue::number::Num;
 /// `GET /api/v3/time`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Time {
-    pub(super) server_time: i64,
+pub(in crate::brokers) struct Time {
+    pub(in crate::brokers) server_time: i64,
 }
 
 /// What is said instead of what was asked for.
 #[derive(Debug, Deserialize)]
-pub(super) struct Failure {
-    pub(super) code: i64,
+pub(in crate::brokers) struct Failure {
+    pub(in crate::brokers) code: i64,
     #[serde(default)]
-    pub(super) msg: String,
+    pub(in crate::brokers) msg: String,
 }
 
 /// `GET /sapi/v1/account/apiRestrictions`: what a key may do.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Restrictions {
-    pub(super) enable_reading: bool,
-    pub(super) enable_spot_and_margin_trading: bool,
-    pub(super) enable_withdrawals: bool,
+pub(in crate::brokers) struct Restrictions {
+    pub(in crate::brokers) enable_reading: bool,
+    pub(in crate::brokers) enable_spot_and_margin_trading: bool,
+    pub(in crate::brokers) enable_withdrawals: bool,
+    #[serde(default)]
+    pub(in crate::brokers) enable_futures: bool,
 }
 
 /// `GET /api/v3/account`.
@@ -68,14 +70,14 @@ pub(super) struct Order {
 /// One execution, in the answer to an order and in `GET /api/v3/myTrades`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Trade {
+pub(in crate::brokers) struct Trade {
     #[serde(alias = "id")]
-    pub(super) trade_id: u64,
-    pub(super) price: Num,
-    pub(super) qty: Num,
-    pub(super) commission: Num,
-    pub(super) commission_asset: String,
-    pub(super) time: Option<i64>,
+    pub(in crate::brokers) trade_id: u64,
+    pub(in crate::brokers) price: Num,
+    pub(in crate::brokers) qty: Num,
+    pub(in crate::brokers) commission: Num,
+    pub(in crate::brokers) commission_asset: String,
+    pub(in crate::brokers) time: Option<i64>,
 }
 
 /// `GET /api/v3/exchangeInfo`.
@@ -97,30 +99,31 @@ pub(super) struct Listed {
 /// A rule of a symbol.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Filter {
-    pub(super) filter_type: String,
-    pub(super) tick_size: Option<Num>,
-    pub(super) step_size: Option<Num>,
-    pub(super) min_qty: Option<Num>,
-    pub(super) min_notional: Option<Num>,
+pub(in crate::brokers) struct Filter {
+    pub(in crate::brokers) filter_type: String,
+    pub(in crate::brokers) tick_size: Option<Num>,
+    pub(in crate::brokers) step_size: Option<Num>,
+    pub(in crate::brokers) min_qty: Option<Num>,
+    #[serde(alias = "notional")]
+    pub(in crate::brokers) min_notional: Option<Num>,
 }
 
 /// `GET /api/v3/ticker/bookTicker`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Best {
-    pub(super) symbol: String,
+pub(in crate::brokers) struct Best {
+    pub(in crate::brokers) symbol: String,
     #[serde(rename = "bidPrice")]
-    pub(super) bid: Num,
+    pub(in crate::brokers) bid: Num,
     #[serde(rename = "askPrice")]
-    pub(super) ask: Num,
+    pub(in crate::brokers) ask: Num,
 }
 
 /// A frame of the stream of prices.
 #[derive(Debug, Deserialize)]
-pub(super) struct BestTick {
-    pub(super) s: String,
-    pub(super) b: Num,
-    pub(super) a: Num,
+pub(in crate::brokers) struct BestTick {
+    pub(in crate::brokers) s: String,
+    pub(in crate::brokers) b: Num,
+    pub(in crate::brokers) a: Num,
 }
 
 /// A frame of the stream of orders: an answer or an event.
@@ -133,8 +136,8 @@ pub(super) struct Frame {
 
 /// What an event is.
 #[derive(Debug, Deserialize)]
-pub(super) struct Named {
-    pub(super) e: String,
+pub(in crate::brokers) struct Named {
+    pub(in crate::brokers) e: String,
 }
 
 /// `executionReport`.

@@ -228,7 +228,7 @@ pub(super) fn holdings(account: &wire::Account) -> Option<Holdings> {
         let net = (held.long_quantity.0 - held.short_quantity.0).normalize();
         Some(Unit { symbol: ours(&held.instrument.symbol)?, net, average })
     };
-    Some(Holdings { cash, free, equity, units: held.filter_map(unit).collect() })
+    Some(Holdings { cash, free, equity, units: held.filter_map(unit).collect(), most: None })
 }
 
 /// Reads what was told of symbols.

@@ -16,7 +16,7 @@ use trade_actors::domain::order::Ticket;
 use trade_actors::domain::portfolio::{Balance, Quote};
 use trade_actors::domain::position::Position;
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
-use trade_actors::domain::signal::{OrderKind, Side};
+use trade_actors::domain::signal::OrderKind;
 use trade_actors::ports::broker::{Broker, BrokerError, Listener, Placed, Promises, Told};
 use trade_actors::ports::market::Market as _;
 
@@ -254,7 +254,7 @@ impl Account {
         let ticket = &placed.ticket;
         let last = self.shared.market.quote(ticket.symbol).map(|quote| quote.ask);
         let price = ticket.kind.limit().or(ticket.kind.trigger()).or(last);
-        let holds = ticket.side == Side::Buy;
+        let holds = self.shared.means.venue.holds_back(ticket);
         let price = price.filter(|_| holds).map_or(Decimal::ZERO, Price::get);
         let mut working = lock(&self.working);
         let entry = working.entry(ticket.id);
@@ -321,7 +321,7 @@ impl Account {
                 holdings.cash + worth
             }
         };
-        let most = holdings.cash.max(holdings.free);
+        let most = holdings.most.unwrap_or_else(|| holdings.cash.max(holdings.free));
         Ok(Balance {
             cash: Money::new(holdings.cash),
             equity: Money::new(equity),

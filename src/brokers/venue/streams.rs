@@ -111,6 +111,7 @@ async fn listen(way: &Way, account: &Weak<Account>, failures: &mut u32) -> Ended
         Ok(opening) => opening,
         Err(verdict) => return verdict.into(),
     };
+    let (mut is_ready, renewal) = (opening.is_ready, opening.renewal.clone());
     let mut line = match Line::open(way, opening).await {
         Ok(line) => line,
         Err(ended) => {
@@ -120,10 +121,23 @@ async fn listen(way: &Way, account: &Weak<Account>, failures: &mut u32) -> Ended
             return ended;
         }
     };
+    if is_ready {
+        let Some(account) = account.upgrade() else { return Ended::Unread };
+        *failures = 0;
+        account.tell(Told::Resumed);
+    }
     let mut ear = Ear::default();
-    let mut is_ready = false;
     let began = Instant::now();
+    let mut renewed = began;
     loop {
+        if let Some((every, call)) = &renewal
+            && renewed.elapsed() >= *every
+        {
+            if let Err(verdict) = Box::pin(way.ask(call.clone())).await {
+                return verdict.into();
+            }
+            renewed = Instant::now();
+        }
         let frame = match line.next(way).await {
             Ok(frame) => frame,
             Err(ended) => return ended,

@@ -103,17 +103,18 @@ impl TestApp {
     /// Starts one of several, by the test's own clock, while the test keeps all others out.
     pub(crate) async fn among_others(clock: &Arc<TestClock>, settings: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::clone(clock) as Arc<dyn Clock>;
-        Self::start_with_guard(None, tempfile::tempdir().unwrap(), |config, options| {
+        let adjust = |config: &mut Config, options: &mut Options| {
             settings(config);
             options.clock = clock;
-        })
-        .await
+        };
+        Box::pin(Self::start_with_guard(None, tempfile::tempdir().unwrap(), adjust)).await
     }
 
     /// Starts on the data in a folder, with other settings than the usual ones.
     pub(crate) async fn start_on(dir: TempDir, adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
         let alone = ALONE.lock().await;
-        Self::start_with_guard(Some(alone), dir, adjust).await
+        // Boxed, as it holds all settings.
+        Box::pin(Self::start_with_guard(Some(alone), dir, adjust)).await
     }
 
     async fn start_with_guard(
@@ -133,7 +134,7 @@ impl TestApp {
         let mut options = Options::new(dir.path().join("data"));
         adjust(&mut config, &mut options);
         let clock = Arc::clone(&options.clock);
-        let app = App::start(config.clone(), options).await.unwrap();
+        let app = Box::pin(App::start(config.clone(), options)).await.unwrap();
         Self { app, dir, config, clock, _alone: alone }
     }
 
@@ -169,7 +170,7 @@ impl TestApp {
         tokio::time::timeout(Duration::from_secs(30), app.stop()).await.expect("an orderly stop");
         meanwhile();
         let options = Options { clock: Arc::clone(&clock), ..Options::new(dir.path().join("data")) };
-        let app = App::start(config.clone(), options).await.unwrap();
+        let app = Box::pin(App::start(config.clone(), options)).await.unwrap();
         Self { app, dir, config, clock, _alone }
     }
 

@@ -74,6 +74,12 @@ impl Place {
         Price::new(price(of_coin).get() / self.scale()).unwrap()
     }
 
+    /// Returns what an account there may do: where fractions are sold short, it holds contracts.
+    fn kind(&self) -> AccountKind {
+        let options = (venue(self.name).unwrap().options)();
+        if options.rules.fractional_shorts { AccountKind::Margin } else { AccountKind::Spot }
+    }
+
     /// Returns the account there.
     pub(super) fn account(&self) -> AccountSpec {
         let (key, secret) = self.key;
@@ -81,7 +87,7 @@ impl Place {
         if self.deals_in_shares() {
             return spec;
         }
-        AccountSpec { kind: AccountKind::Spot, settlement: self.money.to_owned(), ..spec }
+        AccountSpec { kind: self.kind(), settlement: self.money.to_owned(), ..spec }
     }
 
     /// Returns what opens the account.

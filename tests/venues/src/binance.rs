@@ -7,17 +7,17 @@
 //! An iceberg is shown as one and trades as a whole. Counting windows begin with the first request instead of at full
 //! minutes. How many times somebody may go on after a 429 before a ban, Binance does not say: here it is five times.
 
-mod account;
+pub(crate) mod account;
 mod api;
-mod calls;
-mod checks;
+pub(crate) mod calls;
+pub(crate) mod checks;
 pub mod errors;
-mod market;
+pub(crate) mod market;
 mod orders;
-mod params;
+pub(crate) mod params;
 mod signing;
-mod streams;
-mod wire;
+pub(crate) mod streams;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -97,9 +97,9 @@ pub async fn start(options: Options) -> io::Result<Running> {
     Running::start(world, Arc::new(Manners::default()), &options.listen, urls).await
 }
 
-/// What is Binance's own.
+/// What is Binance's own, at all its markets.
 #[derive(Debug, Default)]
-struct Manners {
+pub(crate) struct Manners {
     bans: Mutex<BTreeMap<String, Ban>>,
 }
 
@@ -113,13 +113,13 @@ struct Ban {
 
 impl Manners {
     /// Returns how long an address is still banned, if it is.
-    fn banned(&self, who: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(crate) fn banned(&self, who: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let bans = self.bans.lock().unwrap_or_else(PoisonError::into_inner);
         bans.get(who)?.until.filter(|until| *until > now)
     }
 
     /// Returns the refusal of a request that was one too many, and when there is room again.
-    fn over(&self, exceeded: &Allowance) -> (Error, DateTime<Utc>) {
+    pub(crate) fn over(&self, exceeded: &Allowance) -> (Error, DateTime<Utc>) {
         let limit = exceeded.limit;
         let Bound::Window { seconds, .. } = exceeded.bound else {
             return (errors::trouble(&Trouble::RateLimit), exceeded.reset);
@@ -146,17 +146,18 @@ impl Manners {
         (Error::new(429, -1003, words), exceeded.reset)
     }
 
-    fn let_in(
+    /// Returns whose request it is, if it is signed as it should be.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it.
+    pub(crate) fn let_in(
         state: &State,
         now: DateTime<Utc>,
         request: &Request,
         params: &Params,
     ) -> Result<String, Error> {
-        let key = calls::key_of(request).filter(|key| {
-            (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        });
-        let key = key.ok_or_else(Error::no_key)?;
-        let (account, secret) = state.directory.signer(key).ok_or_else(Error::key)?;
+        let (account, secret) = Self::signer(state, request)?;
         params.need("timestamp")?;
         let signature = params.need("signature")?;
         if !signing::is_signed(secret, &signing::payload(request), signature) {
@@ -165,10 +166,39 @@ impl Manners {
         signing::check_time(params, now)?;
         Ok(account.to_owned())
     }
+
+    /// Returns whose key a request names, and the secret that goes with it.
+    ///
+    /// # Errors
+    ///
+    /// It names none, or nobody's.
+    pub(crate) fn signer<'a>(state: &'a State, request: &Request) -> Result<(&'a str, &'a str), Error> {
+        let key = calls::key_of(request).filter(|key| {
+            (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        let key = key.ok_or_else(Error::no_key)?;
+        state.directory.signer(key).ok_or_else(Error::key)
+    }
+
+    /// Says how much weight the address has used, and how many orders the account has placed.
+    pub(crate) fn told(answer: Answer, stands: &[Allowance]) -> Answer {
+        stands.iter().fold(answer, |answer, stand| {
+            let Bound::Window { seconds, .. } = stand.bound else { return answer };
+            match (stand.pool.as_str(), seconds) {
+                (WEIGHT, 60) => {
+                    answer.with("x-mbx-used-weight", stand.used).with("x-mbx-used-weight-1m", stand.used)
+                }
+                (ORDERS, 10) => answer.with("x-mbx-order-count-10s", stand.used),
+                (ORDERS, 60) => answer.with("x-mbx-order-count-1m", stand.used),
+                (ORDERS, 86_400) => answer.with("x-mbx-order-count-1d", stand.used),
+                _ => answer,
+            }
+        })
+    }
 }
 
 /// Returns the refusal of an address that is banned.
-fn way_too_much(until: DateTime<Utc>) -> Error {
+pub(crate) fn way_too_much(until: DateTime<Utc>) -> Error {
     let until = wire::time(until);
     let words = format!(
         "Way too much request weight used; IP banned until {until}. Please use WebSocket Streams for live updates to \
@@ -225,20 +255,8 @@ impl Venue for Manners {
         error.answer().with("retry-after", (until - exceeded.at).num_seconds().max(1))
     }
 
-    /// Says how much weight the address has used, and how many orders the account has placed.
     fn metered(&self, answer: Answer, stands: &[Allowance], _now: DateTime<Utc>) -> Answer {
-        stands.iter().fold(answer, |answer, stand| {
-            let Bound::Window { seconds, .. } = stand.bound else { return answer };
-            match (stand.pool.as_str(), seconds) {
-                (WEIGHT, 60) => {
-                    answer.with("x-mbx-used-weight", stand.used).with("x-mbx-used-weight-1m", stand.used)
-                }
-                (ORDERS, 10) => answer.with("x-mbx-order-count-10s", stand.used),
-                (ORDERS, 60) => answer.with("x-mbx-order-count-1m", stand.used),
-                (ORDERS, 86_400) => answer.with("x-mbx-order-count-1d", stand.used),
-                _ => answer,
-            }
-        })
+        Self::told(answer, stands)
     }
 
     fn has_stream(&self, path: &str) -> bool {
@@ -254,7 +272,7 @@ impl Venue for Manners {
         if request.path == API {
             api::talk(self, world, request, socket).boxed()
         } else {
-            streams::talk(world, request, socket).boxed()
+            streams::talk(world, request, socket, wire::ticker_event).boxed()
         }
     }
 }

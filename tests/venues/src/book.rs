@@ -11,6 +11,7 @@ mod attachment;
 mod family;
 mod matching;
 mod order;
+mod reduction;
 mod spot;
 #[cfg(test)]
 mod tests;
@@ -87,6 +88,8 @@ pub struct Rules {
     pub gtc_for: TimeDelta,
     /// Lets an order trade through a position to the other side, and several promise the same units.
     pub crosses: bool,
+    /// Whether a fraction of a unit can be sold short.
+    pub fractional_shorts: bool,
     /// What a trade costs, if it does.
     pub fee: Option<Fee>,
     /// How often a client may use one name.
@@ -105,6 +108,7 @@ impl Default for Rules {
             collar_pct: (Decimal::from(4), Decimal::new(25, 1)),
             gtc_for: TimeDelta::days(90),
             crosses: false,
+            fractional_shorts: false,
             fee: None,
             names: Names::ForEver,
             at_once_ends: Status::Canceled,

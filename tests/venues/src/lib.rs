@@ -8,12 +8,13 @@
 //! by request and by stream message ([`streams`]), [`limits`] and a [`journal`]. [`server`] carries bytes, a [`mod@line`] what
 //! is said on a stream, and [`admin`] is what tests do from another process. A venue adds its own words, [`settings`]
 //! where it has some, [`signed`] requests where it wants them, and a line in the [`table`]: [`alpaca`],
-//! [`binance`], [`bybit`], [`coinbase`], [`gemini`], [`ibkr`], [`kraken`], [`schwab`].
+//! [`binance`], [`binance_usdm`], [`bybit`], [`coinbase`], [`gemini`], [`ibkr`], [`kraken`], [`schwab`].
 
 pub mod account;
 pub mod admin;
 pub mod alpaca;
 pub mod binance;
+pub mod binance_usdm;
 pub mod book;
 pub mod bybit;
 pub mod clock;

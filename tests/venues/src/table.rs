@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::alpaca::Alpaca;
 use crate::binance;
+use crate::binance_usdm;
 use crate::bybit;
 use crate::coinbase;
 use crate::gemini;
@@ -30,9 +31,14 @@ pub struct Entry {
 }
 
 /// Every venue, by name.
-pub const VENUES: [Entry; 8] = [
+pub const VENUES: [Entry; 9] = [
     Entry { name: "alpaca", options: Options::default, start: |options| started(Alpaca::start(options)) },
     Entry { name: "binance", options: binance::options, start: |options| started(binance::start(options)) },
+    Entry {
+        name: "binance-usdm",
+        options: binance_usdm::options,
+        start: |options| started(binance_usdm::start(options)),
+    },
     Entry { name: "bybit", options: bybit::options, start: |options| started(bybit::start(options)) },
     Entry {
         name: "coinbase",

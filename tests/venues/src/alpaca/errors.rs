@@ -111,6 +111,7 @@ impl Error {
                     .with("reject_reason", "opposite side market/stop order exists")
             }
             Refusal::FractionalShort => Self::invalid("fractional orders cannot be sold short"),
+            Refusal::NothingToReduce => Self::invalid("there is nothing to reduce"),
             Refusal::NotOpen(status) => {
                 Self::invalid(format!("order is already in \"{}\" state", status.name()))
             }

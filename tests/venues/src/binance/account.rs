@@ -45,7 +45,7 @@ pub(super) fn account(state: &mut State, call: Call<'_>) -> Result<Value, Error>
 }
 
 /// Returns the number of an account: the same at every venue. FNV-1a, as long as Binance's.
-fn number_of(account: &str) -> u64 {
+pub(crate) fn number_of(account: &str) -> u64 {
     let hash = account.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });

@@ -15,7 +15,7 @@ use crate::world::State;
 
 /// What a call takes to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Security {
+pub(crate) enum Security {
     /// Nothing.
     Open,
     /// A signature by a key that may look.
@@ -26,42 +26,42 @@ pub(super) enum Security {
 
 /// One call of somebody who was let in; of nobody where everybody is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call<'a> {
-    pub(super) now: DateTime<Utc>,
-    pub(super) account: &'a str,
-    pub(super) params: &'a Params,
+pub(crate) struct Call<'a> {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) account: &'a str,
+    pub(crate) params: &'a Params,
 }
 
 /// Between which times something is wanted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(crate) struct Times {
     from: Option<u64>,
     until: Option<u64>,
 }
 
 impl Times {
     /// Returns whether a time is between them.
-    pub(super) fn hold(self, at: DateTime<Utc>) -> bool {
+    pub(crate) fn hold(self, at: DateTime<Utc>) -> bool {
         let at = u64::try_from(at.timestamp_millis()).unwrap_or_default();
         self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at <= until)
     }
 
     /// Returns whether the oldest are wanted first.
-    pub(super) fn start_somewhere(self) -> bool {
+    pub(crate) fn start_somewhere(self) -> bool {
         self.from.is_some()
     }
 }
 
 impl Call<'_> {
     /// Returns how many are wanted at most.
-    pub(super) fn most(&self) -> Result<usize, Error> {
+    pub(crate) fn most(&self) -> Result<usize, Error> {
         let most = self.params.whole("limit")?.unwrap_or(500);
         let most = usize::try_from(most).ok().filter(|most| (1..=1000).contains(most));
         most.ok_or_else(|| Error::value("limit"))
     }
 
     /// Returns between which times, no more than a day apart.
-    pub(super) fn times(&self) -> Result<Times, Error> {
+    pub(crate) fn times(&self) -> Result<Times, Error> {
         let (from, until) = (self.params.whole("startTime")?, self.params.whole("endTime")?);
         let apart = from.zip(until).map_or(0, |(from, until)| until.saturating_sub(from));
         if apart > 86_400_000 {
@@ -71,7 +71,7 @@ impl Call<'_> {
     }
 
     /// Returns the first of what was found, or the last of it.
-    pub(super) fn page<'a, T>(&self, found: &'a [T], most: usize, first: bool) -> &'a [T] {
+    pub(crate) fn page<'a, T>(&self, found: &'a [T], most: usize, first: bool) -> &'a [T] {
         let skip = if first { 0 } else { found.len().saturating_sub(most) };
         found.get(skip..(skip + most).min(found.len())).unwrap_or_default()
     }
@@ -79,15 +79,15 @@ impl Call<'_> {
 
 /// A call there is.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     method: Method,
     path: &'static str,
     socket: &'static str,
-    pub(super) security: Security,
+    pub(crate) security: Security,
     names: &'static [&'static str],
     weight: fn(&Params) -> u32,
     orders: u32,
-    pub(super) answer: fn(&mut State, Call<'_>) -> Result<Value, Error>,
+    pub(crate) answer: fn(&mut State, Call<'_>) -> Result<Value, Error>,
 }
 
 fn one(_: &Params) -> u32 {
@@ -220,23 +220,23 @@ const fn call(
 }
 
 /// Returns the call of a method and a path.
-pub(super) fn at(method: &Method, path: &str) -> Option<&'static Endpoint> {
+pub(crate) fn at(method: &Method, path: &str) -> Option<&'static Endpoint> {
     ENDPOINTS.iter().find(|call| call.method == *method && call.path == path)
 }
 
 /// Returns whether anything is at a path.
-pub(super) fn is_known(path: &str) -> bool {
+pub(crate) fn is_known(path: &str) -> bool {
     ENDPOINTS.iter().any(|call| call.path == path)
 }
 
 /// Returns the call of a name on the WebSocket API.
-pub(super) fn named(socket: &str) -> Option<&'static Endpoint> {
+pub(crate) fn named(socket: &str) -> Option<&'static Endpoint> {
     ENDPOINTS.iter().find(|call| call.socket == socket && !socket.is_empty())
 }
 
 impl Endpoint {
     /// Returns where it is counted.
-    pub(super) fn meters(&self, peer: &str, account: Option<&str>, params: &Params) -> Vec<Meter> {
+    pub(crate) fn meters(&self, peer: &str, account: Option<&str>, params: &Params) -> Vec<Meter> {
         let mut meters =
             vec![Meter::weighing(WEIGHT, peer, (self.weight)(params)), Meter::weighing(RAW, peer, 1)];
         if let Some(account) = account {
@@ -252,7 +252,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// Says what is wrong with it.
-    pub(super) fn run(&self, state: &mut State, call: Call<'_>) -> Result<Value, Error> {
+    pub(crate) fn run(&self, state: &mut State, call: Call<'_>) -> Result<Value, Error> {
         call.params.only(self.names)?;
         (self.answer)(state, call)
     }
@@ -263,7 +263,7 @@ impl Endpoint {
 /// # Errors
 ///
 /// They are not.
-pub(super) fn check_rights(state: &State, account: &str, security: Security) -> Result<(), Error> {
+pub(crate) fn check_rights(state: &State, account: &str, security: Security) -> Result<(), Error> {
     let standing = state.directory.standing(account).ok_or_else(Error::key)?;
     let may = match security {
         Security::Open => true,
@@ -274,7 +274,7 @@ pub(super) fn check_rights(state: &State, account: &str, security: Security) -> 
 }
 
 /// Returns what a call is about, for the rules of what goes wrong.
-pub(super) fn facts(state: &State, route: String, account: Option<String>, params: &Params) -> Facts {
+pub(crate) fn facts(state: &State, route: String, account: Option<String>, params: &Params) -> Facts {
     let text = |name: &str| params.raw(name).map(str::to_owned);
     let number = params.raw("orderId").and_then(|number| number.parse().ok());
     let by_id = number.and_then(|number| state.book.order(super::wire::order_id(number)));
@@ -293,6 +293,6 @@ pub(super) fn facts(state: &State, route: String, account: Option<String>, param
 }
 
 /// Returns the key a request came with.
-pub(super) fn key_of(request: &Request) -> Option<&str> {
+pub(crate) fn key_of(request: &Request) -> Option<&str> {
     request.header("x-mbx-apikey")
 }

@@ -51,17 +51,17 @@ struct Wanted<'a> {
 /// # Errors
 ///
 /// There is none.
-pub(super) fn instrument<'a>(state: &'a State, params: &Params) -> Result<&'a Instrument, Error> {
+pub(crate) fn instrument<'a>(state: &'a State, params: &Params) -> Result<&'a Instrument, Error> {
     find(state, params.symbol()?).ok_or_else(Error::symbol)
 }
 
 /// Returns the instrument of a symbol as Binance writes it.
-pub(super) fn find<'a>(state: &'a State, symbol: &str) -> Option<&'a Instrument> {
+pub(crate) fn find<'a>(state: &'a State, symbol: &str) -> Option<&'a Instrument> {
     state.instruments.values().find(|listed| wire::symbol(&listed.symbol) == symbol)
 }
 
 /// Returns whether a symbol is traded at the moment, in Binance's words.
-pub(super) fn trading_status(state: &State, instrument: &Instrument) -> &'static str {
+pub(crate) fn trading_status(state: &State, instrument: &Instrument) -> &'static str {
     let open = state.book.session() == Session::Regular && instrument.active && instrument.tradable;
     match (open, state.book.is_halted(&instrument.symbol)) {
         (true, false) => "TRADING",
@@ -71,7 +71,7 @@ pub(super) fn trading_status(state: &State, instrument: &Instrument) -> &'static
 }
 
 /// Returns which way an order goes.
-pub(super) fn side(params: &Params) -> Result<Side, Error> {
+pub(crate) fn side(params: &Params) -> Result<Side, Error> {
     match params.need("side")? {
         "BUY" => Ok(Side::Buy),
         "SELL" => Ok(Side::Sell),

@@ -196,6 +196,7 @@ impl Error {
             Refusal::UnknownOrder
             | Refusal::WashTrade { .. }
             | Refusal::FractionalShort
+            | Refusal::NothingToReduce
             | Refusal::NotOpen(_)
             | Refusal::NotReplaceable(_)
             | Refusal::Unchanged

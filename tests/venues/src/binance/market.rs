@@ -11,12 +11,12 @@ use crate::instrument::Instrument;
 use crate::world::State;
 
 /// Answers `GET /api/v3/ping`.
-pub(super) fn ping(_: &mut State, _: Call<'_>) -> Result<Value, Error> {
+pub(crate) fn ping(_: &mut State, _: Call<'_>) -> Result<Value, Error> {
     Ok(json!({}))
 }
 
 /// Answers `GET /api/v3/time`.
-pub(super) fn time(_: &mut State, call: Call<'_>) -> Result<Value, Error> {
+pub(crate) fn time(_: &mut State, call: Call<'_>) -> Result<Value, Error> {
     Ok(json!({"serverTime": wire::time(call.now)}))
 }
 

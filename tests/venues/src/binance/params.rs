@@ -19,7 +19,7 @@ const SYMBOL: &str = "^[A-Z0-9-_.]{1,20}$";
 
 /// The parameters of a request, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
     /// Returns those of a request: its query's, and those of its form that the query does not have.
@@ -27,7 +27,7 @@ impl Params {
     /// # Errors
     ///
     /// One is there twice.
-    pub(super) fn of(request: &Request) -> Result<Self, Error> {
+    pub(crate) fn of(request: &Request) -> Result<Self, Error> {
         let mut all = request.params();
         let body = form(&String::from_utf8_lossy(&request.body));
         if repeats(&all) || repeats(&body) {
@@ -41,21 +41,21 @@ impl Params {
     }
 
     /// Returns those of a message over a socket; what is neither text, number nor truth is read as JSON.
-    pub(super) fn said(params: &Value) -> Self {
+    pub(crate) fn said(params: &Value) -> Self {
         let fields = params.as_object().into_iter().flatten();
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Self(fields.map(|(name, value)| (name.clone(), text(value))).collect())
     }
 
     /// Returns the text that a signature over a socket is made of.
-    pub(super) fn sorted(&self) -> String {
+    pub(crate) fn sorted(&self) -> String {
         let mut pairs: Vec<_> = self.0.iter().filter(|(name, _)| name != "signature").collect();
         pairs.sort();
         pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
     }
 
     /// Returns these under the names they have without a prefix: `aboveStopPrice` is `stopPrice`.
-    pub(super) fn below(&self, prefix: &str) -> Self {
+    pub(crate) fn below(&self, prefix: &str) -> Self {
         let own = self.0.iter().filter_map(|(name, value)| {
             let rest = name.strip_prefix(prefix)?;
             let mut letters = rest.chars();
@@ -66,7 +66,7 @@ impl Params {
     }
 
     /// Returns them with one more, unless it is there.
-    pub(super) fn with(mut self, name: &str, value: Option<&str>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: Option<&str>) -> Self {
         if let Some(value) = value.filter(|_| self.raw(name).is_none()) {
             self.0.push((name.to_owned(), value.to_owned()));
         }
@@ -74,7 +74,7 @@ impl Params {
     }
 
     /// Returns them without one.
-    pub(super) fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.retain(|(found, _)| found != name);
         self
     }
@@ -84,19 +84,19 @@ impl Params {
     /// # Errors
     ///
     /// Says how many are not.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), Error> {
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Error> {
         let is_known = |name: &str| known.contains(&name) || ALWAYS.contains(&name);
         let read = self.0.iter().filter(|(name, _)| is_known(name)).count();
         if read == self.0.len() { Ok(()) } else { Err(Error::unread(read, self.0.len())) }
     }
 
     /// Returns one as it is, empty or not.
-    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+    pub(crate) fn raw(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns one that may be missing, but not be empty.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         match self.raw(name) {
             Some("") => Err(Error::empty(name)),
             other => Ok(other),
@@ -104,12 +104,12 @@ impl Params {
     }
 
     /// Returns one that has to be there.
-    pub(super) fn need(&self, name: &str) -> Result<&str, Error> {
+    pub(crate) fn need(&self, name: &str) -> Result<&str, Error> {
         self.raw(name).filter(|value| !value.is_empty()).ok_or_else(|| Error::mandatory(name))
     }
 
     /// Returns a symbol that has to be there.
-    pub(super) fn symbol(&self) -> Result<&str, Error> {
+    pub(crate) fn symbol(&self) -> Result<&str, Error> {
         let symbol = self.need("symbol")?;
         let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
         let good = symbol.len() <= 20 && symbol.bytes().all(fits);
@@ -117,7 +117,7 @@ impl Params {
     }
 
     /// Returns a client's name for an order, if it is there.
-    pub(super) fn name(&self, name: &str) -> Result<Option<&str>, Error> {
+    pub(crate) fn name(&self, name: &str) -> Result<Option<&str>, Error> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         let good = text.len() <= 36 && text.bytes().all(fits);
@@ -125,7 +125,7 @@ impl Params {
     }
 
     /// Returns an amount, if it is there: above zero, and with no more than eight digits behind the point.
-    pub(super) fn amount(&self, name: &str) -> Result<Option<Decimal>, Error> {
+    pub(crate) fn amount(&self, name: &str) -> Result<Option<Decimal>, Error> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
         let digits =
@@ -139,13 +139,13 @@ impl Params {
     }
 
     /// Returns a whole number, if it is there.
-    pub(super) fn whole(&self, name: &str) -> Result<Option<u64>, Error> {
+    pub(crate) fn whole(&self, name: &str) -> Result<Option<u64>, Error> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| Error::characters(name, "^[0-9]{1,20}$"))
     }
 
     /// Returns whether one says `true`.
-    pub(super) fn flag(&self, name: &str, otherwise: bool) -> Result<bool, Error> {
+    pub(crate) fn flag(&self, name: &str, otherwise: bool) -> Result<bool, Error> {
         match self.text(name)?.map(str::to_ascii_lowercase).as_deref() {
             None => Ok(otherwise),
             Some("true") => Ok(true),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::wire;
+use crate::feed::Quote;
 use crate::http::Request;
 use crate::line::{Codec, Heard, Line};
 use crate::server::{Ended, Socket};
@@ -17,7 +18,7 @@ use crate::streams::{Channel, Push};
 use crate::world::World;
 
 /// How often the client is pinged, and how long it may take to answer.
-pub(super) const PINGS: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(60));
+pub(crate) const PINGS: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(60));
 /// The most streams on one connection.
 const STREAMS_MAX: usize = 1024;
 /// The most messages a client may send in a second.
@@ -26,6 +27,9 @@ const MESSAGES_MAX: usize = 5;
 /// What is wrong with a message, and its number if it has one.
 type Refused = (i64, String);
 
+/// What is said of a price.
+pub(crate) type Told = fn(&str, &Quote, u64) -> Value;
+
 struct Client {
     line: Line,
     names: BTreeSet<String>,
@@ -33,8 +37,8 @@ struct Client {
     heard: VecDeque<Instant>,
 }
 
-/// Talks to a client until one side ends it.
-pub(super) async fn talk(world: Arc<World>, request: Request, socket: Socket) -> Ended {
+/// Talks to a client until one side ends it, of prices in these words.
+pub(crate) async fn talk(world: Arc<World>, request: Request, socket: Socket, told: Told) -> Ended {
     let combined = request.path == "/stream";
     let asked = if combined {
         request.param("streams").unwrap_or_default()
@@ -51,7 +55,7 @@ pub(super) async fn talk(world: Arc<World>, request: Request, socket: Socket) ->
             Heard::Push(Push::Price { symbol, quote, number }) => {
                 let name = format!("{}@bookTicker", wire::symbol(&symbol).to_lowercase());
                 if client.names.contains(&name) {
-                    let event = wire::ticker_event(&symbol, &quote, number);
+                    let event = told(&symbol, &quote, number);
                     client.tell(&name, event).await;
                 }
                 continue;

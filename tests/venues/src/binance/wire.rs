@@ -10,23 +10,23 @@ use crate::instrument::Instrument;
 use crate::limits::{Bound, REQUESTS};
 
 /// The pool of weight by address: the one that everything is in.
-pub(super) const WEIGHT: &str = REQUESTS;
+pub(crate) const WEIGHT: &str = REQUESTS;
 /// The pool of requests by address, whatever they weigh.
-pub(super) const RAW: &str = "raw";
+pub(crate) const RAW: &str = "raw";
 /// The pool of orders by account.
-pub(super) const ORDERS: &str = "orders";
+pub(crate) const ORDERS: &str = "orders";
 /// How much there is at every price: the book does not count it.
 const DEPTH: &str = "100.00000000";
 /// How many parts an iceberg may have.
-pub(super) const ICEBERG_PARTS: u32 = 10;
+pub(crate) const ICEBERG_PARTS: u32 = 10;
 /// How many orders an account may have open in a symbol.
-pub(super) const ORDERS_MAX: usize = 200;
+pub(crate) const ORDERS_MAX: usize = 200;
 /// How many of them may wait for a stop.
-pub(super) const STOPS_MAX: usize = 5;
+pub(crate) const STOPS_MAX: usize = 5;
 /// How far a trailing stop may stay behind, in hundredths of a percent.
-pub(super) const DELTA: (u64, u64) = (10, 2000);
+pub(crate) const DELTA: (u64, u64) = (10, 2000);
 /// How many times the last price a limit may be, and what part of it.
-pub(super) const MULTIPLIERS: (Decimal, Decimal) =
+pub(crate) const MULTIPLIERS: (Decimal, Decimal) =
     (Decimal::from_parts(5, 0, 0, false, 0), Decimal::from_parts(2, 0, 0, false, 1));
 
 /// The order types every symbol takes.
@@ -34,7 +34,7 @@ const TYPES: [&str; 7] =
     ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"];
 
 /// Returns an amount with its eight digits.
-pub(super) fn amount(number: Decimal) -> String {
+pub(crate) fn amount(number: Decimal) -> String {
     format!("{number:.8}")
 }
 
@@ -43,17 +43,17 @@ fn maybe(number: Option<Decimal>) -> String {
 }
 
 /// Returns a time as Binance writes it.
-pub(super) fn time(at: DateTime<Utc>) -> i64 {
+pub(crate) fn time(at: DateTime<Utc>) -> i64 {
     at.timestamp_millis()
 }
 
 /// Returns a symbol as Binance writes it.
-pub(super) fn symbol(symbol: &str) -> String {
+pub(crate) fn symbol(symbol: &str) -> String {
     symbol.replace('/', "")
 }
 
 /// Returns a side as Binance writes it.
-pub(super) fn side(side: Side) -> &'static str {
+pub(crate) fn side(side: Side) -> &'static str {
     match side {
         Side::Buy => "BUY",
         Side::Sell => "SELL",
@@ -61,7 +61,7 @@ pub(super) fn side(side: Side) -> &'static str {
 }
 
 /// Returns what kind of order it is.
-pub(super) fn kind(order: &Order) -> &'static str {
+pub(crate) fn kind(order: &Order) -> &'static str {
     let terms = &order.ticket.terms;
     let limited = order.ticket.kind.limit().is_some() || terms.trail_limit.is_some();
     match (order.ticket.kind, terms.on_gain, limited) {
@@ -76,7 +76,7 @@ pub(super) fn kind(order: &Order) -> &'static str {
 }
 
 /// Returns where an order is in its life.
-pub(super) fn status(order: &Order) -> &'static str {
+pub(crate) fn status(order: &Order) -> &'static str {
     match order.status {
         Status::Accepted | Status::Held => "PENDING_NEW",
         Status::New | Status::PendingCancel if order.filled_qty.is_zero() => "NEW",
@@ -97,7 +97,7 @@ fn tif(tif: Tif) -> &'static str {
 }
 
 /// Returns the number of the list an order is in; below zero if it is in none.
-pub(super) fn list_id(order: &Order) -> i64 {
+pub(crate) fn list_id(order: &Order) -> i64 {
     let first = match order.ticket.class {
         Class::Oco => Some(order.parent.unwrap_or(order.id)),
         Class::Simple | Class::Bracket | Class::Oto => None,
@@ -157,7 +157,7 @@ fn whole_money(order: &Order) -> Decimal {
 }
 
 /// Returns the shortest answer to a new order.
-pub(super) fn ack(order: &Order, at: DateTime<Utc>) -> Value {
+pub(crate) fn ack(order: &Order, at: DateTime<Utc>) -> Value {
     json!({
         "symbol": symbol(&order.ticket.symbol),
         "orderId": order.id,
@@ -168,7 +168,7 @@ pub(super) fn ack(order: &Order, at: DateTime<Utc>) -> Value {
 }
 
 /// Returns the answer to a new order that says what became of it at once.
-pub(super) fn result(order: &Order, at: DateTime<Utc>) -> Value {
+pub(crate) fn result(order: &Order, at: DateTime<Utc>) -> Value {
     let mut shown = ack(order, at);
     merge(&mut shown, state(order));
     merge(&mut shown, json!({"workingTime": working_since(order)}));
@@ -176,7 +176,7 @@ pub(super) fn result(order: &Order, at: DateTime<Utc>) -> Value {
 }
 
 /// Returns the answer to a new order with its trades.
-pub(super) fn full(order: &Order, at: DateTime<Utc>, trades: &[&Trade]) -> Value {
+pub(crate) fn full(order: &Order, at: DateTime<Utc>, trades: &[&Trade]) -> Value {
     let mut shown = result(order, at);
     let fills: Vec<Value> = trades
         .iter()
@@ -196,7 +196,7 @@ pub(super) fn full(order: &Order, at: DateTime<Utc>, trades: &[&Trade]) -> Value
 }
 
 /// Returns the answer to a cancel.
-pub(super) fn canceled(order: &Order, at: DateTime<Utc>) -> Value {
+pub(crate) fn canceled(order: &Order, at: DateTime<Utc>) -> Value {
     let mut shown = ack(order, at);
     let name = order.canceled_as.as_deref().unwrap_or_default();
     merge(&mut shown, json!({"origClientOrderId": order.client_order_id, "clientOrderId": name}));
@@ -205,7 +205,7 @@ pub(super) fn canceled(order: &Order, at: DateTime<Utc>) -> Value {
 }
 
 /// Returns an order that was asked for.
-pub(super) fn order(order: &Order) -> Value {
+pub(crate) fn order(order: &Order) -> Value {
     let mut shown = json!({
         "symbol": symbol(&order.ticket.symbol),
         "orderId": order.id,
@@ -267,7 +267,7 @@ fn merge(into: &mut Value, more: Value) {
 }
 
 /// Returns a trade of an account.
-pub(super) fn trade(trade: &Trade, of: &Order) -> Value {
+pub(crate) fn trade(trade: &Trade, of: &Order) -> Value {
     let execution = &trade.execution;
     let fee = execution.fee.as_ref();
     json!({
@@ -288,7 +288,7 @@ pub(super) fn trade(trade: &Trade, of: &Order) -> Value {
 }
 
 /// Returns an `executionReport`, if the event makes one.
-pub(super) fn report(event: &Event) -> Option<Value> {
+pub(crate) fn report(event: &Event) -> Option<Value> {
     let order = &event.order;
     let what = match event.what {
         What::New => "NEW",
@@ -343,7 +343,7 @@ pub(super) fn report(event: &Event) -> Option<Value> {
 }
 
 /// Returns an `outboundAccountPosition`.
-pub(super) fn account_position(at: DateTime<Utc>, balances: &[Balance]) -> Value {
+pub(crate) fn account_position(at: DateTime<Utc>, balances: &[Balance]) -> Value {
     let shown: Vec<Value> = balances
         .iter()
         .map(|has| json!({"a": has.asset, "f": amount(has.free), "l": amount(has.locked)}))
@@ -352,7 +352,7 @@ pub(super) fn account_position(at: DateTime<Utc>, balances: &[Balance]) -> Value
 }
 
 /// Returns a `listStatus`.
-pub(super) fn list_status(at: DateTime<Utc>, list: &Value) -> Value {
+pub(crate) fn list_status(at: DateTime<Utc>, list: &Value) -> Value {
     let field = |name: &str| list.get(name).cloned().unwrap_or_default();
     let orders = list.get("orders").and_then(Value::as_array).into_iter().flatten();
     let orders: Vec<Value> = orders
@@ -366,7 +366,7 @@ pub(super) fn list_status(at: DateTime<Utc>, list: &Value) -> Value {
 }
 
 /// Returns a list of two orders.
-pub(super) fn list(pair: &[Order], at: DateTime<Utc>) -> Value {
+pub(crate) fn list(pair: &[Order], at: DateTime<Utc>) -> Value {
     let open = pair.iter().any(|order| order.status.is_open());
     let (kind, status) = if open { ("EXEC_STARTED", "EXECUTING") } else { ("ALL_DONE", "ALL_DONE") };
     let orders: Vec<Value> = pair
@@ -393,13 +393,13 @@ pub(super) fn list(pair: &[Order], at: DateTime<Utc>) -> Value {
 }
 
 /// Returns a list with what became of its orders.
-pub(super) fn list_with(mut list: Value, reports: Vec<Value>) -> Value {
+pub(crate) fn list_with(mut list: Value, reports: Vec<Value>) -> Value {
     merge(&mut list, json!({"orderReports": reports}));
     list
 }
 
 /// Returns the best prices of a symbol.
-pub(super) fn ticker(of: &str, quote: &Quote) -> Value {
+pub(crate) fn ticker(of: &str, quote: &Quote) -> Value {
     json!({
         "symbol": symbol(of),
         "bidPrice": amount(quote.bid), "bidQty": DEPTH,
@@ -408,7 +408,7 @@ pub(super) fn ticker(of: &str, quote: &Quote) -> Value {
 }
 
 /// Returns the best prices of a symbol as a stream tells them.
-pub(super) fn ticker_event(of: &str, quote: &Quote, number: u64) -> Value {
+pub(crate) fn ticker_event(of: &str, quote: &Quote, number: u64) -> Value {
     json!({
         "u": number, "s": symbol(of),
         "b": amount(quote.bid), "B": DEPTH, "a": amount(quote.ask), "A": DEPTH,
@@ -416,7 +416,7 @@ pub(super) fn ticker_event(of: &str, quote: &Quote, number: u64) -> Value {
 }
 
 /// Returns a symbol's rules.
-pub(super) fn instrument(instrument: &Instrument, status: &str) -> Value {
+pub(crate) fn instrument(instrument: &Instrument, status: &str) -> Value {
     let steps = &instrument.increments;
     let (min, max, step) = (maybe(steps.qty_min), maybe(steps.qty_max.or(Some(MAX))), steps.qty_step);
     json!({
@@ -460,7 +460,7 @@ const MAX: Decimal = Decimal::from_parts(900_000_000, 0, 0, false, 0);
 const FINEST: Decimal = Decimal::from_parts(1, 0, 0, false, 8);
 
 /// Returns a bound of a pool, and how much of it is used if that is to be told.
-pub(super) fn rate_limit(pool: &str, bound: Bound, used: Option<Decimal>) -> Option<Value> {
+pub(crate) fn rate_limit(pool: &str, bound: Bound, used: Option<Decimal>) -> Option<Value> {
     let kind = match pool {
         WEIGHT => "REQUEST_WEIGHT",
         RAW => "RAW_REQUESTS",
@@ -486,6 +486,6 @@ pub(super) fn rate_limit(pool: &str, bound: Bound, used: Option<Decimal>) -> Opt
 }
 
 /// Returns the order of the book that Binance shows under a number.
-pub(super) fn order_id(number: u64) -> OrderId {
+pub(crate) fn order_id(number: u64) -> OrderId {
     OrderId(number)
 }

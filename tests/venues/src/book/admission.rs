@@ -52,6 +52,9 @@ pub enum Refusal {
     /// It opens a short position with a fraction of a unit.
     #[error("fractions cannot be sold short")]
     FractionalShort,
+    /// There is no position that it could make smaller, and it is to do nothing else.
+    #[error("there is nothing to reduce")]
+    NothingToReduce,
     /// It would trade with who waits, and is not to.
     #[error("it would trade at once")]
     WouldTake,
@@ -333,6 +336,9 @@ impl Book {
     ) -> Result<bool, Refusal> {
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;
         let freed = instead_of.map(|old| old.id);
+        if let Some(checked) = self.check_terms(account, ticket) {
+            return checked.map(|()| false);
+        }
         if account.is_spot() {
             return self.check_spot(account, ticket, freed);
         }
@@ -354,7 +360,8 @@ impl Book {
             }
             return Ok(false);
         }
-        if ticket.side == Side::Sell && (!qty.fract().is_zero() || matches!(ticket.size, Size::Notional(_))) {
+        let fractional = !qty.fract().is_zero() || matches!(ticket.size, Size::Notional(_));
+        if ticket.side == Side::Sell && fractional && !self.rules.fractional_shorts {
             return Err(Refusal::FractionalShort);
         }
         let needs = self.worth_of(ticket);
@@ -377,7 +384,7 @@ impl Book {
         if beyond <= Decimal::ZERO {
             return Ok(false);
         }
-        if ticket.side == Side::Sell && !beyond.fract().is_zero() {
+        if ticket.side == Side::Sell && !beyond.fract().is_zero() && !self.rules.fractional_shorts {
             return Err(Refusal::FractionalShort);
         }
         let account = self.accounts.get(&ticket.account).ok_or(Refusal::UnknownAccount)?;

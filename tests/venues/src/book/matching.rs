@@ -46,7 +46,11 @@ impl Book {
         let (slept, all_at_once) = (!order.is_awake(), order.ticket.tif == Tif::Fok);
         let price = quote.and_then(|quote| price_now(order, &quote));
         order.rested |= price.is_none() && order.is_awake() && order.limit().is_some();
-        if slept && order.triggered && self.rules.rivals == Rivals::Expire {
+        let woke = slept && order.triggered;
+        if woke && !self.check_awake(now, id) {
+            return;
+        }
+        if woke && self.rules.rivals == Rivals::Expire {
             self.expire_rival(now, id);
         }
         if mode == FillMode::Manual {
@@ -97,6 +101,12 @@ impl Book {
         };
         let last = order.parts + 1 >= parts;
         let qty = if last { order.leaves() } else { share.min(order.leaves()) };
+        let room = self.room(order);
+        let qty = room.map_or(qty, |room| qty.min(room));
+        if room.is_some_and(|room| room.is_zero()) {
+            self.end(now, id, Status::Expired);
+            return;
+        }
         if self.check_settles(order, qty, price).is_err() {
             // What it was to be paid with is gone.
             self.end(now, id, Status::Expired);
@@ -107,6 +117,7 @@ impl Book {
         order.next_part_at = Some(now + every);
         if qty > Decimal::ZERO {
             self.trade(now, id, qty, price);
+            self.end_if_idle(now, id);
         } else {
             // Too small to be cut: the next part is the first.
             self.take_part(now + every, id, price, mode);

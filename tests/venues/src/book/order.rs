@@ -237,6 +237,10 @@ pub struct Terms {
     /// A trailing stop follows the price only once it has been here: down to it for a sale, up to it for a purchase,
     /// and the other way for a gain.
     pub trails_from: Option<Decimal>,
+    /// It only ever makes a position smaller: it trades no more than there is of one, and ends when there is none.
+    pub reduces: bool,
+    /// What it is worth is looked at when its stop is reached, not before.
+    pub unchecked: bool,
     /// The worst price of a trailing stop; any if it is none.
     pub trail_limit: Option<TrailLimit>,
     /// What the venue wants to remember of it.

@@ -107,6 +107,7 @@ impl Error {
             Refusal::UnknownAccount
             | Refusal::WashTrade { .. }
             | Refusal::FractionalShort
+            | Refusal::NothingToReduce
             | Refusal::NotReplaceable(_)
             | Refusal::Unchanged
             | Refusal::Unfitting => Self::params(refusal),

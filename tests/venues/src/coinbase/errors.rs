@@ -113,6 +113,7 @@ impl Failure {
             | Refusal::DuplicateName
             | Refusal::WashTrade { .. }
             | Refusal::FractionalShort
+            | Refusal::NothingToReduce
             | Refusal::NotOpen(_)
             | Refusal::NotReplaceable(_)
             | Refusal::Unchanged

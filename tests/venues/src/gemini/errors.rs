@@ -61,6 +61,7 @@ impl Error {
             | Refusal::DuplicateName
             | Refusal::WashTrade { .. }
             | Refusal::FractionalShort
+            | Refusal::NothingToReduce
             | Refusal::WouldTake
             | Refusal::NotOpen(_)
             | Refusal::NotReplaceable(_)

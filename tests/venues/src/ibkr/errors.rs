@@ -92,6 +92,7 @@ impl Error {
             Refusal::NotOpen(_) | Refusal::NotReplaceable(_) => Self::reject("Order cannot be modified"),
             Refusal::Quantity { .. }
             | Refusal::WashTrade { .. }
+            | Refusal::NothingToReduce
             | Refusal::Unchanged
             | Refusal::Unfitting
             | Refusal::WouldTake => Self::reject("Order couldn't be submitted: invalid order parameters"),
@@ -110,6 +111,7 @@ pub fn poor(refusal: &Refusal) -> String {
         | Refusal::Quantity { .. }
         | Refusal::WashTrade { .. }
         | Refusal::FractionalShort
+        | Refusal::NothingToReduce
         | Refusal::NotOpen(_)
         | Refusal::NotReplaceable(_)
         | Refusal::Unchanged

@@ -66,6 +66,7 @@ impl Error {
             Refusal::UnknownOrder | Refusal::NotOpen(_) => Self::NoOrder,
             Refusal::WashTrade { .. }
             | Refusal::FractionalShort
+            | Refusal::NothingToReduce
             | Refusal::WouldTake
             | Refusal::NotReplaceable(_)
             | Refusal::Unchanged

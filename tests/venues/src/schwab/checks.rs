@@ -56,6 +56,7 @@ impl Doubt {
             | Refusal::WashTrade { .. }
             | Refusal::WouldTake
             | Refusal::FractionalShort
+            | Refusal::NothingToReduce
             | Refusal::NotOpen(_)
             | Refusal::NotReplaceable(_)
             | Refusal::Unchanged

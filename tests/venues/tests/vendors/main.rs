@@ -6,6 +6,7 @@
 
 mod alpaca;
 mod binance;
+mod binance_usdm;
 mod bybit;
 mod coinbase;
 mod gemini;
