@@ -7,6 +7,7 @@ mod first_run;
 mod key_care;
 pub mod people;
 mod ready;
+mod runway;
 mod system;
 
 #[cfg(test)]
@@ -55,6 +56,7 @@ use crate::web::{self, EngineSlot, Web};
 use books::IndexedBooks;
 use first_run::Owner;
 use key_care::KeyCare;
+use runway::RunwayWatch;
 
 /// How long requests under way may take when the engine stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -109,6 +111,7 @@ impl Options {
 pub struct App {
     engine: Engine,
     key_care: KeyCare,
+    runway: RunwayWatch,
     ready: Ready,
     doors: Doors,
     threads: Threads,
@@ -159,8 +162,9 @@ impl App {
         match raise(&config, options, disk, &threads, held, &slot, owner_doors).await {
             Ok((engine, market, ready)) => {
                 let key_care = KeyCare::start(credentials, &engine, config.keys.rotate_after_days);
+                let runway = RunwayWatch::start(&engine);
                 let (index, vault) = (index_held, vault_held);
-                Ok(Self { engine, key_care, ready, doors, threads, market, auth, index, vault })
+                Ok(Self { engine, key_care, runway, ready, doors, threads, market, auth, index, vault })
             }
             Err(error) => {
                 doors.close().await;
@@ -174,7 +178,8 @@ impl App {
     ///
     /// The data may be opened again once this returns.
     pub async fn stop(self) {
-        let Self { engine, key_care, doors, threads, market, auth, index, vault, ready: _ } = self;
+        let Self { engine, key_care, runway, doors, threads, market, auth, index, vault, ready: _ } = self;
+        drop(runway);
         key_care.stop().await;
         engine.stop().await;
         doors.close().await;

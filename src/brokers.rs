@@ -5,11 +5,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use trade_actors::domain::account::PAPER;
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
 use trade_actors::domain::report::{Refusal, RefusalCode};
+use trade_actors::domain::user::Connection;
 use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
 use trade_actors::ports::clock::Clock;
 use trade_actors::ports::market::{Feed, Market};
@@ -75,6 +77,14 @@ pub struct About {
     pub ways_in: &'static [Kind],
     /// With which money it trades.
     pub modes: &'static [Mode],
+    /// How long a person's login there lasts, whatever is done with it; absent: until it is taken back.
+    pub login_lasts: Option<TimeDelta>,
+}
+
+/// Returns until when an account can be traded at before its owner has to log in again; `None`: no end is known.
+#[must_use]
+pub fn can_trade_until(account: &Connection) -> Option<DateTime<Utc>> {
+    account.opened_at?.checked_add_signed(about(&account.broker)?.login_lasts?)
 }
 
 /// What a broker is made from.

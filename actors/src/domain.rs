@@ -21,6 +21,7 @@ pub mod report;
 pub mod restart;
 pub mod risk;
 pub mod routing;
+pub mod runway;
 pub mod signal;
 pub mod stages;
 pub mod survey;

@@ -46,6 +46,7 @@ pub const ABOUT: About = About {
     title: "Alpaca",
     ways_in: &[Kind::ApiKey, Kind::OAuth],
     modes: &[Mode::Paper, Mode::Live],
+    login_lasts: None,
 };
 
 /// Makes the broker.

@@ -39,8 +39,13 @@ use super::venue::{
 use super::{About, Ground, House};
 
 /// What it is called, and how one gets in.
-pub const ABOUT: About =
-    About { name: "binance", title: "Binance", ways_in: &[Kind::ApiKey], modes: &[Mode::Paper, Mode::Live] };
+pub const ABOUT: About = About {
+    name: "binance",
+    title: "Binance",
+    ways_in: &[Kind::ApiKey],
+    modes: &[Mode::Paper, Mode::Live],
+    login_lasts: None,
+};
 
 /// The lane of weights, counted by address.
 const WEIGHT: usize = 0;

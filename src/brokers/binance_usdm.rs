@@ -51,6 +51,7 @@ pub const ABOUT: About = About {
     title: "Binance USD-M futures",
     ways_in: &[Kind::ApiKey],
     modes: &[Mode::Paper, Mode::Live],
+    login_lasts: None,
 };
 
 /// The lane of weights, counted by address.

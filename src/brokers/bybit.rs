@@ -38,8 +38,13 @@ use super::venue::{Asked, Ear, Facts, Heard, Holdings, Hours, Identity, Lane, Op
 use super::{About, Ground, House};
 
 /// What it is called, and how one gets in.
-pub const ABOUT: About =
-    About { name: "bybit", title: "Bybit", ways_in: &[Kind::ApiKey], modes: &[Mode::Paper, Mode::Live] };
+pub const ABOUT: About = About {
+    name: "bybit",
+    title: "Bybit",
+    ways_in: &[Kind::ApiKey],
+    modes: &[Mode::Paper, Mode::Live],
+    login_lasts: None,
+};
 
 /// The lane of all requests, counted by address.
 const ALL: (usize, u32) = (0, 1);

@@ -42,8 +42,13 @@ use super::venue::{
 use super::{About, Ground, House};
 
 /// What it is called, and how one gets in.
-pub const ABOUT: About =
-    About { name: "coinbase", title: "Coinbase", ways_in: &[Kind::ApiKey], modes: &[Mode::Live] };
+pub const ABOUT: About = About {
+    name: "coinbase",
+    title: "Coinbase",
+    ways_in: &[Kind::ApiKey],
+    modes: &[Mode::Live],
+    login_lasts: None,
+};
 
 /// Where orders are placed.
 const ORDERS: &str = "/api/v3/brokerage/orders";

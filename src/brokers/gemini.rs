@@ -44,8 +44,13 @@ use super::venue::{
 use super::{About, Ground, House};
 
 /// What it is called, and how one gets in.
-pub const ABOUT: About =
-    About { name: "gemini", title: "Gemini", ways_in: &[Kind::ApiKey], modes: &[Mode::Paper, Mode::Live] };
+pub const ABOUT: About = About {
+    name: "gemini",
+    title: "Gemini",
+    ways_in: &[Kind::ApiKey],
+    modes: &[Mode::Paper, Mode::Live],
+    login_lasts: None,
+};
 
 /// The lane of questions that anybody may ask, counted by address.
 const PUBLIC: usize = 0;

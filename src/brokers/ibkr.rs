@@ -54,6 +54,7 @@ pub const ABOUT: About = About {
     title: "Interactive Brokers",
     ways_in: &[Kind::Account],
     modes: &[Mode::Paper, Mode::Live],
+    login_lasts: None,
 };
 
 /// The lane of all requests.

@@ -45,8 +45,13 @@ use super::venue::{Asked, Ear, Facts, Heard, Holdings, Identity, Opening, TURN, 
 use super::{About, Ground, House};
 
 /// What it is called, and how one gets in.
-pub const ABOUT: About =
-    About { name: "kraken", title: "Kraken", ways_in: &[Kind::ApiKey], modes: &[Mode::Live] };
+pub const ABOUT: About = About {
+    name: "kraken",
+    title: "Kraken",
+    ways_in: &[Kind::ApiKey],
+    modes: &[Mode::Live],
+    login_lasts: None,
+};
 
 /// The lane of an account's questions.
 const CALLS: usize = 0;

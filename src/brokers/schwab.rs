@@ -47,8 +47,13 @@ use super::venue::{Asked, Ear, Facts, Heard, Holdings, Hours, Identity, Lane, Op
 use super::{About, Ground, House};
 
 /// What it is called, and how one gets in.
-pub const ABOUT: About =
-    About { name: "schwab", title: "Charles Schwab", ways_in: &[Kind::Login], modes: &[Mode::Live] };
+pub const ABOUT: About = About {
+    name: "schwab",
+    title: "Charles Schwab",
+    ways_in: &[Kind::Login],
+    modes: &[Mode::Live],
+    login_lasts: Some(TimeDelta::days(7)),
+};
 
 /// How far its clock and ours may be apart.
 const SKEW: TimeDelta = TimeDelta::seconds(60);

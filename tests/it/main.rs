@@ -37,6 +37,7 @@ mod refusals;
 mod risk;
 mod risk_stories;
 mod routing;
+mod runway;
 mod shutdown;
 mod socket;
 mod support;

@@ -91,6 +91,17 @@ pub enum Event {
         /// Its shown name.
         name: String,
     },
+    /// A broker account can be traded at for so long only, unless its owner does something.
+    SessionEnding {
+        /// The account.
+        connection: ConnectionId,
+        /// Its shown name.
+        name: String,
+        /// Until when.
+        until: DateTime<Utc>,
+        /// Which of the warnings this is: at most so many hours are left.
+        hours: u32,
+    },
     /// Signals for a kind of market that name no account go to this one from now on.
     RouteSet {
         /// The kind of market.

@@ -276,6 +276,14 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
             let (level, title) = (NotificationLevel::Info, "Broker back online".to_owned());
             vec![Body::Notification(Notification { level, title, message })]
         }
+        Event::SessionEnding { name, until, .. } => {
+            let until = until.format("%A %-d %B %H:%M UTC");
+            let message = format!(
+                "{name} can be traded at until {until}. Log in at the broker again before, or nothing is traded there \
+                 from then on."
+            );
+            vec![warning("Broker login ends soon", message)]
+        }
         Event::UserSuspended { reason } => vec![Body::Notification(Notification {
             level: NotificationLevel::Error,
             title: "Trading suspended".to_owned(),

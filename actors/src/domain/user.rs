@@ -78,6 +78,9 @@ pub struct Connection {
     /// Whether its owner switched trading with real money on; nothing at an account of made-up money.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_live_on: bool,
+    /// When its owner last let this program in; absent in the event itself, whose time it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<DateTime<Utc>>,
 }
 
 impl Connection {
@@ -85,7 +88,7 @@ impl Connection {
     #[must_use]
     pub fn new(id: ConnectionId, broker: impl Into<String>, mode: Mode) -> Self {
         let (name, hint, account) = Default::default();
-        Self { id, broker: broker.into(), mode, name, hint, account, is_live_on: false }
+        Self { id, broker: broker.into(), mode, name, hint, account, is_live_on: false, opened_at: None }
     }
 
     /// Returns its shown name, or words for one that was given none.
@@ -183,6 +186,9 @@ pub struct UserState {
     /// Accounts whose owner was told that they cannot be reached, and not yet that they can.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lost: BTreeSet<ConnectionId>,
+    /// The last warning about each session that ends: at most so many hours were left.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub runways: BTreeMap<ConnectionId, u32>,
     /// Which account the signals for a kind of market go to, where it is not the default one (FR-020).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub routes: BTreeMap<AssetClass, ConnectionId>,
@@ -240,6 +246,7 @@ impl UserState {
             limits,
             connections: Vec::new(),
             lost: BTreeSet::new(),
+            runways: BTreeMap::new(),
             routes: BTreeMap::new(),
             positions: Vec::new(),
             protections: Vec::new(),
@@ -370,13 +377,14 @@ impl UserState {
             Event::UserResumed => self.suspended = None,
             Event::ConnectionAdded { connection } => {
                 if self.connections.iter().all(|known| known.id != connection.id) {
-                    self.connections.push(connection.clone());
+                    self.connections.push(Connection { opened_at: Some(at), ..connection.clone() });
                 }
             }
             Event::LimitsChanged { limits } => self.limit(limits.clone(), at),
             Event::ConnectionRemoved { connection } => {
                 self.connections.retain(|known| known.id != *connection);
                 self.lost.remove(connection);
+                self.runways.remove(connection);
                 self.routes.retain(|_, account| account != connection);
                 self.balances.remove(connection);
                 self.openings.remove(connection);
@@ -389,6 +397,15 @@ impl UserState {
             }
             Event::ConnectionRestored { connection, .. } => {
                 self.lost.remove(connection);
+            }
+            Event::SessionEnding { connection, hours, .. } => {
+                self.runways.insert(*connection, *hours);
+            }
+            Event::ConnectionRenewed { connection } => {
+                self.runways.remove(connection);
+                for known in self.connections.iter_mut().filter(|known| known.id == *connection) {
+                    known.opened_at = Some(at);
+                }
             }
             Event::RouteSet { class, connection: Some(connection) } => {
                 self.routes.insert(*class, *connection);
@@ -467,7 +484,6 @@ impl UserState {
             | Event::LoginFailed { .. }
             | Event::TokenCreated { .. }
             | Event::TokenRevoked { .. }
-            | Event::ConnectionRenewed { .. }
             | Event::PaperOpened { .. }
             | Event::PaperBooked { .. }
             | Event::PaperMoved { .. } => {}

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::moment;
 use crate::auth::{Scope, TokenInfo};
+use crate::brokers::can_trade_until;
 use crate::keys::MasterKey;
 
 /// A person.
@@ -100,6 +101,8 @@ pub(crate) struct Broker<'a> {
     pub(crate) status: &'static str,
     /// Why it is not connected.
     pub(crate) reason: Option<String>,
+    /// Until when it can be traded at before its owner has to log in at the broker again; null: no end is known.
+    pub(crate) can_trade_until: Option<DateTime<Utc>>,
     /// When it last told the balance.
     pub(crate) last_seen_at: Option<DateTime<Utc>>,
 }
@@ -304,6 +307,7 @@ impl<'a> Broker<'a> {
             connected: status == "connected",
             status,
             reason,
+            can_trade_until: can_trade_until(connection).map(moment),
             last_seen_at: balance.map(|balance| moment(balance.at)),
         }
     }

@@ -19,6 +19,7 @@ impl Event {
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
             Self::ConnectionLost { .. } => "BROKER_LOST",
             Self::ConnectionRestored { .. } => "BROKER_RESTORED",
+            Self::SessionEnding { .. } => "BROKER_SESSION_ENDING",
             Self::RouteSet { .. } => "BROKER_ROUTED",
             Self::LiveTradingSet { is_on: true, .. } => "LIVE_TRADING_ON",
             Self::LiveTradingSet { is_on: false, .. } => "LIVE_TRADING_OFF",
@@ -87,6 +88,7 @@ impl Event {
             Self::ConnectionRemoved { connection }
             | Self::ConnectionLost { connection, .. }
             | Self::ConnectionRestored { connection, .. }
+            | Self::SessionEnding { connection, .. }
             | Self::ConnectionRenewed { connection }
             | Self::DefaultConnectionSet { connection }
             | Self::LiveTradingSet { connection, .. } => ("BrokerConnection", Some(connection.to_string())),
@@ -160,6 +162,7 @@ impl Event {
             | Self::DefaultConnectionSet { .. }
             | Self::ConnectionLost { .. }
             | Self::ConnectionRestored { .. }
+            | Self::SessionEnding { .. }
             | Self::RouteSet { .. }
             | Self::LiveTradingSet { .. }
             | Self::LimitsChanged { .. }
