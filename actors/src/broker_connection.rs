@@ -377,7 +377,7 @@ const fn is_outage(result: &Result<OrderReport, BrokerError>) -> bool {
     match result {
         Err(BrokerError::NotReceived { code, .. }) => matches!(code, RefusalCode::BrokerUnavailable),
         Err(BrokerError::Unknown(_)) => true,
-        Ok(_) | Err(BrokerError::Refused(_) | BrokerError::Taken(_)) => false,
+        Ok(_) | Err(BrokerError::HeldBack { .. } | BrokerError::Refused(_) | BrokerError::Taken(_)) => false,
     }
 }
 
