@@ -162,6 +162,14 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// See [`BrokerError`]; a failed query is not "flat".
     fn positions(&self) -> BoxFuture<'_, Result<Vec<Position>, BrokerError>>;
 
+    /// Asks until when the account can be traded at unless its owner does something; `None`: no end is known.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    fn runway(&self) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, BrokerError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Tells `to` all that happens at this account from now on; a second call replaces the first.
     fn stream(&self, to: Listener);
 }
