@@ -18,7 +18,7 @@ use super::desk::{
 };
 use crate::support::{wait_for, wait_until};
 
-const PLACE: Place = Place {
+pub(super) const PLACE: Place = Place {
     name: "binance-usdm",
     mode: Mode::Paper,
     money: "USDT",
