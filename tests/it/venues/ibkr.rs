@@ -13,7 +13,8 @@ use venues::account::AccountSpec;
 use venues::faults::{Action, When};
 use venues::feed;
 
-use super::desk::{Desk, Place, dec, placed, price, refused};
+use super::desk::{Desk, dec, placed, price, refused};
+use super::place::{Place, url};
 use crate::support::{wait_for, wait_until};
 
 pub(super) const PLACE: Place = Place {
@@ -24,7 +25,7 @@ pub(super) const PLACE: Place = Place {
     per_coin: 1,
     key: ("DU1234567", ""),
     lead: |urls, config| {
-        let url = urls["url"].as_str().unwrap().to_owned();
+        let url = url(urls, "url");
         (config.ibkr.live_url, config.ibkr.paper_url) = (url.clone(), url);
     },
     orders: "POST /v1/api/iserver/account/*/orders",

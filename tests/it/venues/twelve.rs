@@ -19,7 +19,8 @@ use venues::feed;
 use venues::table::{Running, venue};
 use venues::world::Options;
 
-use super::desk::{Place, dec};
+use super::desk::dec;
+use super::place::Place;
 use crate::support::{Api, TestApp, TestClock, docs, wait_for, wait_or_say, wait_until};
 
 /// A time at which New York trades.
