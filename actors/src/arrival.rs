@@ -1,12 +1,18 @@
 //! A signal on its way through the actors, and the answers its sender may get.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use ractor::ActorRef;
 
 use crate::domain::account::Obstacle;
 use crate::domain::event::{Caller, Event, Fact};
 use crate::domain::ids::{SignalId, SourceId, UserId};
 use crate::domain::signal::{DeliveryKey, Instruction, Origin, Signal};
 use crate::domain::stages::Stamp;
+use crate::engine::Shared;
+use crate::ports::journal::{CommitError, Journal};
+use crate::router::RouterMsg;
 
 /// A delivery that was read, before anything is recorded.
 #[derive(Clone, Debug)]
@@ -106,6 +112,37 @@ impl Arrival {
     pub fn opening_fact(&self) -> Option<Fact> {
         self.opening.as_ref().map(|opening| opening.fact(&self.signal))
     }
+
+    /// Returns the same signal as one that is recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Arc<Self> {
+        Arc::new(Self { signal: self.signal.clone(), received: self.received, opening: None })
+    }
+}
+
+/// Records a signal whose verdict takes longer, so that its sender gets an answer in time.
+///
+/// `None`: the disk is full, and its sender is told that nothing was done. It must not be decided any more: the sender
+/// may send it again, which would be another signal.
+///
+/// # Errors
+/// When it is not known whether it was recorded: the log is asked when the signal comes again.
+pub(crate) async fn acknowledge(
+    arrival: Arc<Arrival>,
+    shared: &Shared,
+    router: &ActorRef<RouterMsg>,
+) -> Result<Option<Arc<Arrival>>, CommitError> {
+    let Some(opening) = &arrival.opening else { return Ok(Some(arrival)) };
+    let id = arrival.signal.id;
+    let (told, kept) = match shared.ledger.commit(vec![opening.fact(&arrival.signal)]).await {
+        Ok(receipt) => (RouterMsg::Acknowledged(id, receipt.last), Some(arrival.recorded())),
+        Err(CommitError::Full) => (RouterMsg::Settled(id, opening.owner, Err(Refused::DiskFull)), None),
+        Err(error @ CommitError::Down(_)) => return Err(error),
+    };
+    if router.cast(told).is_err() {
+        tracing::debug!("the router is restarting; it resumes from the log");
+    }
+    Ok(kept)
 }
 
 impl Opening {

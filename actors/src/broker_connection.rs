@@ -357,19 +357,15 @@ impl ConnectionState {
         self.request(me, async move {
             let asked = match tokio::time::timeout(PRICE_PATIENCE, broker.quote(symbol)).await {
                 Ok(Ok(quote)) => Ok(quote),
-                Ok(Err(error)) => {
-                    tracing::warn!(%connection, %symbol, %error, "no price was told");
-                    match error {
-                        BrokerError::Refused(refusal) if refusal.code == RefusalCode::AuthFailed => {
-                            Err(refusal)
-                        }
-                        BrokerError::Refused(_)
-                        | BrokerError::NotReceived { .. }
-                        | BrokerError::Unknown(_)
-                        | BrokerError::Taken(_) => Ok(None),
-                    }
+                Ok(Err(BrokerError::Refused(refusal))) => {
+                    tracing::warn!(%connection, %symbol, error = %refusal.message, "no price was told");
+                    if refusal.code == RefusalCode::AuthFailed { Err(refusal) } else { Ok(None) }
                 }
-                Err(_) => Ok(None),
+                // That it did not answer does not say that there is none: Risk asks again, for a while.
+                Ok(Err(error)) => {
+                    return tracing::warn!(%connection, %symbol, %error, "a price is not told yet");
+                }
+                Err(_) => return tracing::warn!(%connection, %symbol, "a price takes long to be told"),
             };
             lines.risk.tell(RiskMsg::Quoted(connection, symbol, asked));
         });

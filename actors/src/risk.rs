@@ -1,8 +1,8 @@
 //! The rules' shell: takes the picture, asks [`review`], holds buying power back until the order is recorded.
 
+mod prices;
 mod watch;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -28,16 +28,9 @@ use crate::domain::waiting::{Wait, Window, for_market, for_others, still_meant};
 use crate::execution::{ExecutionMsg, Key, Verdict};
 use crate::fault;
 use crate::user::lines::Lines;
+pub use prices::Waiting;
+use prices::{Told, Unpriced, young};
 use watch::Watch;
-
-/// How soon a signal is looked at again while its venue has not told what is traded there.
-const LISTING_PACE: std::time::Duration = std::time::Duration::from_millis(250);
-/// A price older than this is asked for before a signal is judged, in seconds.
-const PRICE_AGE_MAX_S: i64 = 60;
-/// How soon a price that has not come is asked for again.
-const PRICE_AGAIN: std::time::Duration = std::time::Duration::from_secs(3);
-/// How long a price may take to come, in microseconds.
-const PRICE_PATIENCE_US: u64 = 10_000_000;
 
 /// What Risk is told.
 #[derive(Debug)]
@@ -55,7 +48,9 @@ pub enum RiskMsg {
     /// A symbol's price, as the broker told it when asked; absent: it told none.
     Quoted(ConnectionId, Symbol, Result<Option<Quote>, Refusal>),
     /// Time to look whether a symbol's price, waited for since then, has come.
-    PriceDue(ConnectionId, Symbol, Stamp),
+    PriceDue(Key, Stamp),
+    /// Time to look again at what waits for the list of what is traded.
+    Unlisted(Waiting),
     /// A position has a new price.
     Marked(ConnectionId, Symbol, Price),
     /// Time to judge the day.
@@ -86,7 +81,7 @@ pub struct RiskState {
     approved: BTreeMap<ClientOrderId, Working>,
     recent: VecDeque<(Stamp, Option<SourceId>)>,
     /// What waits for its symbol's price, and since when.
-    unpriced: BTreeMap<Key, (Stamp, Vec<Waiting>)>,
+    unpriced: BTreeMap<Key, Unpriced>,
     /// The last order of each symbol that others may be merged after.
     windows: BTreeMap<Key, Window>,
     watch: Watch,
@@ -140,32 +135,12 @@ impl Actor for Risk {
             RiskMsg::Quoted(connection, symbol, told) => {
                 state.quoted(&me, (connection, symbol), told.as_ref().map(|quote| *quote))
             }
-            RiskMsg::PriceDue(connection, symbol, since) => state.price_due(&me, (connection, symbol), since),
+            RiskMsg::PriceDue(key, since) => state.price_due(&me, key, since).await?,
+            RiskMsg::Unlisted(waiting) => state.unlisted(&me, waiting).await?,
         }
         Ok(())
     }
 }
-
-/// What waits to be judged.
-#[derive(Debug)]
-enum Waiting {
-    /// A signal; `true`: it was handed over before.
-    Signal(Arc<Arrival>, bool),
-    /// An order that waited for its market, or for others.
-    Order(Box<Order>),
-}
-
-impl From<Waiting> for RiskMsg {
-    fn from(waiting: Waiting) -> Self {
-        match waiting {
-            Waiting::Signal(arrival, again) => Self::Review(arrival, again),
-            Waiting::Order(order) => Self::Recheck(order),
-        }
-    }
-}
-
-/// What the broker told of a price; an error is its refusal to deal with the account at all.
-type Told<'a> = Result<Option<Quote>, &'a Refusal>;
 
 /// What a picture is taken of.
 #[derive(Clone, Copy)]
@@ -210,25 +185,16 @@ impl RiskState {
         let Some(instrument) = market.instrument(symbol) else {
             if market.is_unsure_of(symbol) && self.may_wait(&waiting, now) {
                 // What is traded there is not known yet: that is no reason to say that this is not.
-                me.send_after(LISTING_PACE, move || waiting.into());
-                return;
+                return Self::wait_for_list(me, waiting);
             }
             return self.judge_at(me, waiting, Ok(None));
         };
-        let known =
-            market.quote(instrument.symbol).filter(|quote| (now - quote.at).num_seconds() <= PRICE_AGE_MAX_S);
+        let known = young(market.quote(instrument.symbol), now);
         if known.is_some() {
             return self.judge_at(me, waiting, Ok(known));
         }
         market.watch(symbol);
-        let since = self.lines.shared.clock.stamp();
-        match self.unpriced.entry((id, symbol)) {
-            Entry::Occupied(mut waits) => waits.get_mut().1.push(waiting),
-            Entry::Vacant(place) => {
-                place.insert((since, vec![waiting]));
-                self.ask_price(me, (id, symbol), since);
-            }
-        }
+        self.wait_for_price(me, (id, symbol), waiting);
     }
 
     /// Returns whether it may wait longer for what is not known yet: a signal until it is too old.
@@ -239,30 +205,6 @@ impl RiskState {
                 age_s <= i64::from(self.user.limits.signal_max_age_s)
             }
             Waiting::Order(_) => true,
-        }
-    }
-
-    fn ask_price(&self, me: &ActorRef<RiskMsg>, (connection, symbol): Key, since: Stamp) {
-        self.lines.execution.tell(ExecutionMsg::Ask(connection, symbol));
-        me.send_after(PRICE_AGAIN, move || RiskMsg::PriceDue(connection, symbol, since));
-    }
-
-    /// No price has come: the connection may have been restarting when it was asked. It is asked again, for a while.
-    fn price_due(&mut self, me: &ActorRef<RiskMsg>, key: Key, since: Stamp) {
-        if self.unpriced.get(&key).is_none_or(|(first, _)| *first != since) {
-            return;
-        }
-        if self.lines.shared.clock.stamp().since(since) < PRICE_PATIENCE_US {
-            self.ask_price(me, key, since);
-        } else {
-            self.quoted(me, key, Ok(None));
-        }
-    }
-
-    fn quoted(&mut self, me: &ActorRef<RiskMsg>, key: Key, told: Told<'_>) {
-        let waiting = self.unpriced.remove(&key).map(|(_, waiting)| waiting);
-        for waiting in waiting.unwrap_or_default() {
-            self.judge_at(me, waiting, told);
         }
     }
 

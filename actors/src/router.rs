@@ -17,6 +17,7 @@ use crate::domain::signal::Signal;
 use crate::engine::Shared;
 use crate::fault;
 use crate::ports::journal::{CommitError, Journal, Receipt};
+use crate::ports::store::StoreError;
 use crate::user::{Command, User, UserArgs, UserMsg};
 use crate::views::Seen;
 use in_flight::{InFlight, Reply, Table};
@@ -36,7 +37,7 @@ pub enum RouterMsg {
     /// A follower's verdict is durable (or was refused).
     Settled(SignalId, UserId, Result<u64, Refused>),
     /// A follower recorded the signal ahead of the verdict, which takes longer.
-    Acknowledged(SignalId, Result<u64, Refused>),
+    Acknowledged(SignalId, u64),
     /// A follower's actors were rebuilt: what was under way is handed over again.
     Again(UserId),
     /// A command for one user.
@@ -118,8 +119,8 @@ impl Actor for Router {
             RouterMsg::Recorded(signal, followers, result) => state.recorded(&me, signal, followers, result),
             RouterMsg::Dispatch(signal) => state.dispatch(&me, signal).await?,
             RouterMsg::Settled(signal, user, result) => state.settled(signal, user, result),
-            RouterMsg::Acknowledged(signal, result) => state.table.acknowledge(signal, result),
-            RouterMsg::Again(user) => state.again(user),
+            RouterMsg::Acknowledged(signal, seq) => state.table.acknowledged_early(signal, seq),
+            RouterMsg::Again(user) => state.again(user)?,
             RouterMsg::Command(user, command, reply) => {
                 let actor = state.wake(&me, user).await?;
                 if actor.cast(UserMsg::Command(command, reply)).is_err() {
@@ -276,7 +277,7 @@ impl RouterState {
     ) {
         match result {
             Ok(receipt) => {
-                self.table.acknowledge(signal, Ok(receipt.last));
+                self.table.acknowledge(signal, receipt.last);
                 if followers.is_empty() {
                     self.table.finish(signal);
                 } else {
@@ -336,15 +337,20 @@ impl RouterState {
         self.shared.meters.in_flight(self.table.len());
     }
 
-    fn again(&self, user: UserId) {
-        let Some(slot) = self.users.get(&user) else { return };
+    fn again(&mut self, user: UserId) -> Result<(), StoreError> {
+        let Some(slot) = self.users.get(&user) else { return Ok(()) };
         for signal in &slot.unsettled {
+            // It may have been recorded just before what came after it failed.
+            if let Some(entry) = self.shared.views.signal(*signal)? {
+                self.table.acknowledged_early(*signal, entry.seq);
+            }
             if let Some(arrival) = self.table.arrival(*signal)
                 && slot.actor.cast(UserMsg::Signal(arrival, true)).is_err()
             {
                 tracing::debug!(%user, "the user's actor is restarting once more");
             }
         }
+        Ok(())
     }
 
     async fn wake(

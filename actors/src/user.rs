@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
-use crate::arrival::{Arrival, Refused};
+use crate::arrival::{Arrival, Refused, acknowledge};
 use crate::domain::event::{Event, Fact, HaltCause, Scope};
 use crate::domain::ids::{ConnectionId, UserId};
 use crate::domain::intent::Intent;
@@ -361,7 +361,7 @@ impl State {
 
     /// Looks after the signals that wait while the broker's session is being opened.
     async fn impatient(&mut self, me: &ActorRef<UserMsg>) -> Result<(), ActorProcessingErr> {
-        self.acknowledge_waiting().await;
+        self.acknowledge_waiting().await?;
         self.give_up_waiting().await?;
         if !self.waiting.is_empty() {
             me.send_after(PATIENCE, || UserMsg::Impatient);
@@ -370,20 +370,12 @@ impl State {
     }
 
     /// Records signals whose verdict takes longer, so that their senders get their answer in time.
-    async fn acknowledge_waiting(&mut self) {
-        for (arrival, _) in &mut self.waiting {
-            let Some(fact) = arrival.opening_fact() else { continue };
-            let result = self.args.shared.ledger.commit(vec![fact]).await;
-            if result.is_ok() {
-                let (signal, received) = (arrival.signal.clone(), arrival.received);
-                *arrival = Arc::new(Arrival { signal, received, opening: None });
-            }
-            let result = result.map(|receipt| receipt.last).map_err(refused);
-            let told = self.args.router.cast(RouterMsg::Acknowledged(arrival.signal.id, result));
-            if told.is_err() {
-                tracing::debug!("the router is restarting; it resumes from the log");
-            }
+    async fn acknowledge_waiting(&mut self) -> Result<(), ActorProcessingErr> {
+        for (arrival, again) in std::mem::take(&mut self.waiting) {
+            let kept = acknowledge(arrival, &self.args.shared, &self.args.router).await?;
+            self.waiting.extend(kept.map(|arrival| (arrival, again)));
         }
+        Ok(())
     }
 
     /// Refuses the signals that have waited too long for the broker: at any other time their price would be gone.

@@ -65,8 +65,9 @@ const LIFE: usize = 1;
 const GATEWAY: &str = "https://localhost:5000/v1/api";
 /// Most questions about one order that are answered.
 const QUESTIONS: u32 = 8;
-/// How long prices take to be known after they were first asked for.
-const PREFLIGHT: Duration = Duration::from_millis(700);
+/// How long prices take to be known after they were first asked for, and how often they are asked for until they are.
+const PREFLIGHT: Duration = Duration::from_millis(500);
+const PREFLIGHTS: u32 = 3;
 /// Which prices are asked for: last, bid, ask, and of what kind they are.
 const FIELDS: &str = "31,84,86,6509";
 /// Most of our own cancels that are remembered.
@@ -467,10 +468,13 @@ impl Venue for Ibkr {
                 .with("fields", FIELDS);
             let gate = self.gate(way);
             let mut told: Vec<wire::Snapshot> = Box::pin(gate.get(way, call.clone())).await?;
-            if told.iter().any(|line| line.availability.is_empty()) {
+            for _ in 0..PREFLIGHTS {
+                if told.iter().all(|line| !line.availability.is_empty()) {
+                    break;
+                }
                 // The first time only starts them.
                 sleep(PREFLIGHT).await;
-                told = Box::pin(gate.get(way, call)).await?;
+                told = Box::pin(gate.get(way, call.clone())).await?;
             }
             let read = |line: &wire::Snapshot| map::price(*by_conid.get(&line.conid.0)?, line, way.now());
             Ok(told.iter().filter_map(read).collect())

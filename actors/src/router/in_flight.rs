@@ -125,17 +125,22 @@ impl Table {
     }
 
     /// The signal is durable up to the record given: all who wait are told. Or it was refused: it is forgotten.
-    pub(super) fn acknowledge(&mut self, signal: SignalId, result: Result<u64, Refused>) {
-        match result {
-            Ok(seq) => {
-                let Some(flight) = self.flights.get_mut(&signal) else { return };
-                flight.durable = true;
-                flight.last_seq = flight.last_seq.max(seq);
-                for (at, reply) in flight.waiting.drain(..).enumerate() {
-                    answer(reply, Ok(Delivered { signal, duplicate: at > 0 }));
-                }
-            }
-            Err(refused) => self.abandon(signal, refused),
+    pub(super) fn acknowledge(&mut self, signal: SignalId, seq: u64) {
+        let Some(flight) = self.flights.get_mut(&signal) else { return };
+        flight.durable = true;
+        flight.last_seq = flight.last_seq.max(seq);
+        for (at, reply) in flight.waiting.drain(..).enumerate() {
+            answer(reply, Ok(Delivered { signal, duplicate: at > 0 }));
+        }
+    }
+
+    /// A signal is recorded that is not decided yet: handed over again, it is not to be recorded again.
+    pub(super) fn acknowledged_early(&mut self, signal: SignalId, seq: u64) {
+        self.acknowledge(signal, seq);
+        if let Some(flight) = self.flights.get_mut(&signal)
+            && flight.arrival.opening.is_some()
+        {
+            flight.arrival = flight.arrival.recorded();
         }
     }
 
@@ -145,7 +150,7 @@ impl Table {
         flight.unsettled.remove(&user);
         let finished = flight.unsettled.is_empty() && flight.to_dispatch.is_empty();
         match result {
-            Ok(seq) => self.acknowledge(signal, Ok(seq)),
+            Ok(seq) => self.acknowledge(signal, seq),
             // A durable signal stays: its undecided followers are resumed from the log.
             Err(refused) if !flight.durable => self.abandon(signal, refused),
             Err(refused) => {

@@ -10,12 +10,13 @@ use trade_actors::domain::signal::{OrderKind, Side, Trail};
 use trade_actors::ports::broker::{BrokerError, IdScope, Placed};
 use trade_executor::brokers::credentials::Auth;
 use venues::account::AccountSpec;
-use venues::faults::{Action, When};
+use venues::faults::{Action, Rule, When};
 use venues::feed;
 
 use super::desk::{Desk, dec, placed, price, refused};
 use super::place::{Place, url};
-use crate::support::{wait_for, wait_until};
+use super::twelve::Person;
+use crate::support::{TestApp, wait_for, wait_until};
 
 pub(super) const PLACE: Place = Place {
     name: "ibkr",
@@ -286,4 +287,16 @@ async fn an_account_is_tried_out() {
     let (code, why) = refused(desk.probe_as(Mode::Paper, account("DU7654321")).await);
     assert_eq!(code, RefusalCode::AuthFailed);
     assert!(why.contains("no account of this number"), "{why}");
+}
+
+/// A signal waits for a price that takes long to be told, as the first one of a share often does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_that_takes_long_is_waited_for() {
+    let _alone = TestApp::alone().await;
+    let person = Box::pin(Person::arrive(Place { per_coin: 100, ..PLACE }, |_, venue, _| {
+        let slow = Rule::on("GET /v1/api/iserver/marketdata/snapshot", Action::Pass).delayed(2_500).times(2);
+        venue.world().add_fault(slow);
+    }))
+    .await;
+    person.buys().await;
 }
