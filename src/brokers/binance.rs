@@ -251,7 +251,7 @@ impl Venue for Binance {
     fn instruments<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<Instrument>> {
         Box::pin(async move {
             let call = Call::get("/api/v3/exchangeInfo").unsigned().costing(&[(WEIGHT, 20)]).listing();
-            let told: wire::ExchangeInfo = way.get(call).await?;
+            let told: wire::ExchangeInfo<wire::Listed> = way.get(call).await?;
             Ok(told.symbols.iter().filter_map(|row| map::instrument(row, &self.settlement)).collect())
         })
     }

@@ -333,7 +333,7 @@ impl Venue for BinanceUsdm {
 
     fn instruments<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<Instrument>> {
         Box::pin(async move {
-            let told: wire::ExchangeInfo =
+            let told: told::ExchangeInfo<wire::Listed> =
                 way.get(Call::get("/fapi/v1/exchangeInfo").unsigned().listing()).await?;
             Ok(told.symbols.iter().filter_map(|row| map::instrument(row, &self.settlement)).collect())
         })
