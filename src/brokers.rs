@@ -5,12 +5,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use trade_actors::domain::account::PAPER;
 use trade_actors::domain::ids::{ConnectionId, UserId};
 use trade_actors::domain::order::Mode;
 use trade_actors::domain::report::{Refusal, RefusalCode};
+use trade_actors::domain::runway::Runway;
 use trade_actors::domain::user::Connection;
 use trade_actors::ports::broker::{Broker, BrokerError, Brokers, UnknownBroker};
 use trade_actors::ports::clock::Clock;
@@ -81,10 +82,16 @@ pub struct About {
     pub login_lasts: Option<TimeDelta>,
 }
 
-/// Returns until when an account can be traded at before its owner has to log in again; `None`: no end is known.
+/// Returns until when an account can be traded at before its owner has to do something: what its broker told, or how
+/// long a login there lasts; `None`: no end is known.
 #[must_use]
-pub fn can_trade_until(account: &Connection) -> Option<DateTime<Utc>> {
-    account.opened_at?.checked_add_signed(about(&account.broker)?.login_lasts?)
+pub fn runway(account: &Connection) -> Option<Runway> {
+    let of_login = || {
+        let from = account.opened_at?;
+        let until = from.checked_add_signed(about(&account.broker)?.login_lasts?)?;
+        Some(Runway { from, until })
+    };
+    account.ends.or_else(of_login)
 }
 
 /// What a broker is made from.

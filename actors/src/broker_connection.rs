@@ -32,6 +32,8 @@ const POLL: Duration = Duration::from_secs(25);
 /// How soon it is asked again, after no answer or one that is not the end of it.
 const SURVEY_AGAIN: Duration = Duration::from_secs(5);
 /// How long a signal waits for its symbol's price.
+/// How often a broker is asked until when the account can be traded at.
+const RUNWAY: Duration = Duration::from_secs(3_600);
 const PRICE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a connection is told.
@@ -61,6 +63,8 @@ pub enum ConnectionMsg {
     Surveyed(Box<Result<Survey, BrokerError>>),
     /// Ask for a symbol's price.
     Quote(Symbol),
+    /// Ask until when the account can be traded at.
+    Runway,
     /// A request's task panicked: whether the broker heard it is not known.
     Panicked,
 }
@@ -154,6 +158,7 @@ impl Actor for BrokerConnection {
             }
             ConnectionMsg::Surveyed(told) => state.surveyed(&me, *told),
             ConnectionMsg::Quote(symbol) => state.quote(&me, symbol),
+            ConnectionMsg::Runway => state.runway(&me),
             ConnectionMsg::Poll => {
                 state.survey(&me);
                 me.send_after(POLL, || ConnectionMsg::Poll);
@@ -215,6 +220,24 @@ impl ConnectionState {
         }));
         self.announce(me, balance);
         me.send_after(POLL, || ConnectionMsg::Poll);
+        self.runway(me);
+    }
+
+    /// Asks until when the account can be traded at, and again after a while.
+    fn runway(&mut self, me: &ActorRef<ConnectionMsg>) {
+        let (broker, user) = (Arc::clone(&self.args.broker), self.args.lines.user.clone());
+        let connection = self.args.connection;
+        self.request(me, async move {
+            match broker.runway().await {
+                Ok(until) => {
+                    if user.cast(UserMsg::Runway(connection, until)).is_err() {
+                        tracing::debug!("the user's actor is restarting");
+                    }
+                }
+                Err(error) => tracing::debug!(%connection, %error, "the broker does not tell until when"),
+            }
+        });
+        me.send_after(RUNWAY, || ConnectionMsg::Runway);
     }
 
     /// Takes note that the broker was reached.
@@ -377,7 +400,7 @@ const fn is_outage(result: &Result<OrderReport, BrokerError>) -> bool {
     match result {
         Err(BrokerError::NotReceived { code, .. }) => matches!(code, RefusalCode::BrokerUnavailable),
         Err(BrokerError::Unknown(_)) => true,
-        Ok(_) | Err(BrokerError::Refused(_) | BrokerError::Taken(_)) => false,
+        Ok(_) | Err(BrokerError::HeldBack { .. } | BrokerError::Refused(_) | BrokerError::Taken(_)) => false,
     }
 }
 

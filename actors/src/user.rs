@@ -11,6 +11,7 @@ mod resuming;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use crate::arrival::{Arrival, Refused, acknowledge};
@@ -51,6 +52,8 @@ pub enum UserMsg {
     Reached(ConnectionId),
     /// A broker account could not be reached for a while, and why.
     Lost(ConnectionId, String),
+    /// Until when a broker account can be traded at, as its broker told; absent: no end is known.
+    Runway(ConnectionId, Option<DateTime<Utc>>),
     /// Facts that the children committed.
     Facts(Arc<[Arc<Event>]>),
     /// The broker's session takes longer: acknowledge what waits.
@@ -166,6 +169,7 @@ impl Actor for User {
                 Box::pin(state.run()).await?;
             }
             UserMsg::Reached(connection) => Box::pin(state.reached(connection)).await,
+            UserMsg::Runway(connection, until) => Box::pin(state.runway(connection, until)).await,
             UserMsg::Lost(connection, reason) => Box::pin(state.lost(connection, reason)).await,
             UserMsg::Facts(events) => {
                 let now = state.args.shared.clock.now();

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use trade_actors::domain::event::{Event, Fact};
-use trade_actors::domain::runway::due;
 use trade_actors::domain::user::UserState;
 use trade_actors::engine::Engine;
 use trade_actors::ports::store::StoreError;
 
-use crate::brokers::can_trade_until;
+use crate::brokers::runway;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(600);
@@ -58,10 +57,10 @@ async fn look(engine: &Engine) -> Result<(), StoreError> {
 async fn tell(engine: &Engine, person: &UserState) {
     let now = engine.clock().now();
     for known in &person.connections {
-        let Some(until) = can_trade_until(known) else { continue };
+        let Some(runway) = runway(known) else { continue };
         let told = person.runways.get(&known.id).copied();
-        let Some(hours) = due(until, told, now) else { continue };
-        let name = known.title().into_owned();
+        let Some(hours) = runway.due(told, now) else { continue };
+        let (until, name) = (runway.until, known.title().into_owned());
         let event = Event::SessionEnding { connection: known.id, name, until, hours };
         if let Err(error) = engine.commit(vec![Fact::new(Some(person.id), event)]).await {
             tracing::error!(%error, connection.id = %known.id, "the end of a session could not be told; it is tried again");

@@ -104,6 +104,13 @@ impl Bucket {
         Ok(())
     }
 
+    /// Returns how far apart requests of this cost are, once all that could be asked at once is used up.
+    #[must_use]
+    pub fn pace(&self, cost: u32) -> Duration {
+        let cost = u64::from(cost).saturating_mul(self.token).min(self.capacity - self.reserve);
+        Duration::from_micros(cost.div_ceil(self.refill))
+    }
+
     /// Closes the bucket: the broker said that it had too many requests.
     pub fn close(&mut self, wait: Duration, now: Stamp) {
         let until = now.0.saturating_add(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));

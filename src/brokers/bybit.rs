@@ -220,6 +220,15 @@ impl Venue for Bybit {
         })
     }
 
+    /// A key that is good from any address ends after some months.
+    fn ends<'a>(&'a self, way: &'a Way) -> Asked<'a, Option<DateTime<Utc>>> {
+        Box::pin(async move {
+            let key: wire::Key = Self::ask(way, Call::get("/v5/user/query-api").costing(&[ALL, ASK])).await?;
+            let is_bound = key.ips.iter().any(|from| from != "*");
+            Ok(key.expires_at.filter(|_| !is_bound).and_then(|at| at.parse().ok()))
+        })
+    }
+
     /// A key that may move money out is refused: whoever stole it could take everything.
     fn identify<'a>(&'a self, way: &'a Way) -> Asked<'a, Identity> {
         Box::pin(async move {

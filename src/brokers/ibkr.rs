@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Method, Url};
 use serde_json::json;
 use tokio::time::sleep;
@@ -63,6 +63,8 @@ const ALL: usize = 0;
 const LIFE: usize = 1;
 /// Where a gateway listens if nobody says otherwise.
 const GATEWAY: &str = "https://localhost:5000/v1/api";
+/// How long a login lasts at most; the gateway ends it in a night.
+const LOGIN: TimeDelta = TimeDelta::hours(24);
 /// Most questions about one order that are answered.
 const QUESTIONS: u32 = 8;
 /// How long prices take to be known after they were first asked for, and how often they are asked for until they are.
@@ -306,6 +308,15 @@ impl Venue for Ibkr {
         Box::pin(async move {
             self.gate(way).ready(way).await?;
             Ok(Identity { account: account(way) })
+        })
+    }
+
+    /// However well it is kept alive, a login is over after a day.
+    fn ends<'a>(&'a self, way: &'a Way) -> Asked<'a, Option<DateTime<Utc>>> {
+        Box::pin(async move {
+            let login = self.gate(way).login(way).await?;
+            let began = login.at.and_then(DateTime::from_timestamp_millis);
+            Ok(began.and_then(|began| began.checked_add_signed(LOGIN)))
         })
     }
 

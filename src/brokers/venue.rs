@@ -289,6 +289,11 @@ pub trait Venue: Debug + Send + Sync + 'static {
     /// Asks for the venue's time; `None`: it tells none.
     fn time<'a>(&'a self, way: &'a Way) -> Asked<'a, Option<DateTime<Utc>>>;
 
+    /// Asks until when the account can be traded at unless its owner does something; `None`: no end is known.
+    fn ends<'a>(&'a self, _: &'a Way) -> Asked<'a, Option<DateTime<Utc>>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Asks who the account is, and refuses credentials that cannot trade or can do more than that.
     fn identify<'a>(&'a self, way: &'a Way) -> Asked<'a, Identity>;
 

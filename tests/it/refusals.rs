@@ -221,6 +221,28 @@ async fn us_010_3_too_many_requests_only_delay_an_order_and_the_user_reads_that(
     person.leave().await;
 }
 
+/// Fifteen orders may go out at once, and then four in three seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn us_010_3_a_burst_of_signals_is_queued_below_the_limit_and_all_of_it_is_sent() {
+    const BURST: usize = 32;
+    let mut person = Person::arrive().await;
+    let mut signals = Vec::new();
+    for number in 0..BURST {
+        signals.push(person.says(&order(&format!("n{number}"), "AAPL", "buy", "1")).await);
+    }
+    for signal in signals {
+        person.api.settled(&signal, "filled").await;
+    }
+    person.left(BURST, BURST);
+    let asked = person.venue.world().rate(KEY);
+    assert_eq!(asked.refused, 0, "the venue was never asked too much: {asked:?}");
+    let told = person.screen.until(|told| told["data"]["code"] == "RATE_LIMIT_EXCEEDED").await;
+    let said = told.last().unwrap()["data"]["reason"].as_str().unwrap();
+    assert!(said.starts_with("Alpaca rate limit: ") && said.contains(" queued, processing..."), "{said}");
+    assert!(said.contains("It is expected to be sent within "), "{said}");
+    person.leave().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_that_does_not_end_fails_the_order_after_three_more_attempts() {
     let mut person = Person::arrive().await;

@@ -91,6 +91,13 @@ pub enum Event {
         /// Its shown name.
         name: String,
     },
+    /// A broker told until when an account can be traded at.
+    ConnectionRunway {
+        /// The account.
+        connection: ConnectionId,
+        /// Until when; absent: no end is known any more.
+        until: Option<DateTime<Utc>>,
+    },
     /// A broker account can be traded at for so long only, unless its owner does something.
     SessionEnding {
         /// The account.

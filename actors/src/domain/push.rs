@@ -279,8 +279,8 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         Event::SessionEnding { name, until, .. } => {
             let until = until.format("%A %-d %B %H:%M UTC");
             let message = format!(
-                "{name} can be traded at until {until}. Log in at the broker again before, or nothing is traded there \
-                 from then on."
+                "{name} can be traded at until {until}. Log in there again or renew its key before, or \
+                 nothing is traded there from then on."
             );
             vec![warning("Broker login ends soon", message)]
         }
@@ -299,6 +299,7 @@ pub fn bodies(event: &Event, order: Option<&Arc<Order>>, row: Option<&Arc<FeedRo
         Event::EngineStarted { .. }
         | Event::EngineStopped
         | Event::MasterKeyRotated { .. }
+        | Event::ConnectionRunway { .. }
         | Event::UserCreated { .. }
         | Event::ConnectionAdded { .. }
         | Event::LimitsChanged { .. }

@@ -19,6 +19,7 @@ use super::position::Position;
 use super::protection::{Protected, Protection};
 use super::risk::day::{Standing, day_of};
 use super::risk::{Limits, SourceLimits};
+use super::runway::Runway;
 pub use working::Working;
 
 /// What a person may do.
@@ -81,6 +82,9 @@ pub struct Connection {
     /// When its owner last let this program in; absent in the event itself, whose time it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_at: Option<DateTime<Utc>>,
+    /// Until when it can be traded at, as its broker told; absent: it told no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Runway>,
 }
 
 impl Connection {
@@ -88,7 +92,8 @@ impl Connection {
     #[must_use]
     pub fn new(id: ConnectionId, broker: impl Into<String>, mode: Mode) -> Self {
         let (name, hint, account) = Default::default();
-        Self { id, broker: broker.into(), mode, name, hint, account, is_live_on: false, opened_at: None }
+        let (is_live_on, opened_at, ends) = Default::default();
+        Self { id, broker: broker.into(), mode, name, hint, account, is_live_on, opened_at, ends }
     }
 
     /// Returns its shown name, or words for one that was given none.
@@ -401,10 +406,16 @@ impl UserState {
             Event::SessionEnding { connection, hours, .. } => {
                 self.runways.insert(*connection, *hours);
             }
+            Event::ConnectionRunway { connection, until } => {
+                self.runways.remove(connection);
+                for known in self.connections.iter_mut().filter(|known| known.id == *connection) {
+                    known.ends = until.map(|until| Runway { from: at, until });
+                }
+            }
             Event::ConnectionRenewed { connection } => {
                 self.runways.remove(connection);
                 for known in self.connections.iter_mut().filter(|known| known.id == *connection) {
-                    known.opened_at = Some(at);
+                    (known.opened_at, known.ends) = (Some(at), None);
                 }
             }
             Event::RouteSet { class, connection: Some(connection) } => {

@@ -51,13 +51,20 @@ impl ExecutionState {
                         let retry_after = TimeDelta::from_std(retry_after).unwrap_or(TimeDelta::MAX);
                         (Unanswered::NotReceived { code, retry_after }, Some(failures.saturating_add(1)))
                     }
+                    BrokerError::HeldBack { wait, pace } => {
+                        let delta = |time| TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
+                        let (wait, pace) = (delta(wait), delta(pace));
+                        (Unanswered::HeldBack { wait, pace }, Some(failures))
+                    }
                     BrokerError::Unknown(reason) => (Unanswered::Lost(reason), Some(failures)),
                     BrokerError::Taken(refusal) => (Unanswered::Taken(refusal), Some(failures)),
                     BrokerError::Refused(refusal) => (Unanswered::Refused(refusal), None),
                 };
                 let now = self.lines.shared.clock.now();
-                let waiting = self.book.deferred_beside(known);
-                let next = life::unanswered(known, &Before { now, failures, waiting }, answer);
+                let (waiting, ahead) = self.book.deferred_beside(known);
+                let max_age_s = self.book.user().limits.signal_max_age_s;
+                let before = Before { now, failures, waiting, ahead, max_age_s };
+                let next = life::unanswered(known, &before, answer);
                 match failures_now {
                     Some(count) if count > 0 => self.attempts.insert(order, count),
                     Some(_) | None => self.attempts.remove(&order),

@@ -73,8 +73,9 @@ impl Book {
             .collect()
     }
 
-    /// Returns how many other orders wait until an order's broker takes requests again.
-    pub(super) fn deferred_beside(&self, order: &Order) -> usize {
+    /// Returns how many other orders wait until an order's broker takes requests again, and how many of these are to be
+    /// sent before it: exits are sent before entries, else the older ones first.
+    pub(super) fn deferred_beside(&self, order: &Order) -> (usize, usize) {
         let code = RefusalCode::RateLimitExceeded.as_str();
         let waits = |other: &&Order| {
             other.ticket.id != order.ticket.id
@@ -82,7 +83,10 @@ impl Book {
                 && other.status == OrderStatus::Pending
                 && other.code.as_deref() == Some(code)
         };
-        self.open_orders().filter(waits).count()
+        let rank = |order: &Order| (!order.ticket.reduces, order.created_at);
+        self.open_orders()
+            .filter(waits)
+            .fold((0, 0), |(all, ahead), other| (all + 1, ahead + usize::from(rank(other) < rank(order))))
     }
 
     pub(super) fn open_entries(&self) -> Vec<ClientOrderId> {

@@ -246,6 +246,7 @@ impl Projection {
             | Event::DefaultConnectionSet { .. }
             | Event::ConnectionLost { .. }
             | Event::ConnectionRestored { .. }
+            | Event::ConnectionRunway { .. }
             | Event::SessionEnding { .. }
             | Event::RouteSet { .. }
             | Event::LiveTradingSet { .. }

@@ -27,6 +27,14 @@ pub enum BrokerError {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// It was held back here, for half of what the broker allows in a while is used up (FR-016): send it later.
+    #[error("it was held back, as half of what the broker allows is used up")]
+    HeldBack {
+        /// When it may be sent, if nothing else is before it.
+        wait: Duration,
+        /// How far apart requests are sent after that.
+        pace: Duration,
+    },
     /// The broker may have acted: look the order up, never send it again.
     #[error("the broker's answer was lost: {0}")]
     Unknown(String),
@@ -153,6 +161,14 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// See [`BrokerError`]; a failed query is not "flat".
     fn positions(&self) -> BoxFuture<'_, Result<Vec<Position>, BrokerError>>;
+
+    /// Asks until when the account can be traded at unless its owner does something; `None`: no end is known.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    fn runway(&self) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, BrokerError>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Tells `to` all that happens at this account from now on; a second call replaces the first.
     fn stream(&self, to: Listener);

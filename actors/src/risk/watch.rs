@@ -204,10 +204,9 @@ impl RiskState {
     /// New orders are refused meanwhile; what waits is the halt, and the closing of all positions.
     fn is_doubtful(&mut self) -> bool {
         let now = self.lines.shared.clock.stamp();
-        let within = |since: Stamp| Duration::from_micros(now.since(since)) < DOUBT;
         let breached = *self.watch.breached.get_or_insert(now);
         let doubted = self.watch.accounts.values().filter_map(|account| account.doubted).max();
-        doubted.is_some_and(within) && within(breached)
+        is_doubted(breached, doubted, now)
     }
 
     /// Ends a halt whose time is over; asked again until the log says so.
@@ -316,5 +315,28 @@ impl RiskState {
 
     fn rule(&self, ruling: Ruling) {
         self.lines.execution.tell(ExecutionMsg::Ruled(Box::new(ruling)));
+    }
+}
+
+/// Returns whether a breach is doubted: a balance changed a moment ago while an order was under way, and neither that
+/// nor the breach is older than a doubt lasts.
+fn is_doubted(breached: Stamp, doubted: Option<Stamp>, now: Stamp) -> bool {
+    let within = |since: Stamp| Duration::from_micros(now.since(since)) < DOUBT;
+    doubted.is_some_and(within) && within(breached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_doubted_for_a_while_after_a_balance_changed() {
+        let at = |ms: u64| Stamp(ms * 1_000);
+        let doubt = u64::try_from(DOUBT.as_millis()).unwrap();
+        assert!(!is_doubted(at(0), None, at(0)), "nothing changed: it is believed at once");
+        assert!(is_doubted(at(10), Some(at(0)), at(20)));
+        assert!(!is_doubted(at(10), Some(at(0)), at(doubt)), "the fill would have been told by now");
+        let again = Some(at(doubt + 5));
+        assert!(!is_doubted(at(10), again, at(doubt + 10)), "balances that go on changing put nothing off");
     }
 }

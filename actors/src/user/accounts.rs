@@ -3,6 +3,7 @@
 //! Risk and Execution start on the accounts there are. So both finish what they were handed and end before the accounts
 //! change, and start again on the new ones: no order that was approved a moment before outlives its account.
 
+use chrono::{DateTime, Utc};
 use ractor::ActorProcessingErr;
 
 use super::{State, refused};
@@ -11,6 +12,7 @@ use crate::domain::account::{Obstacle, may_choose, may_connect, may_disconnect, 
 use crate::domain::event::{Caller, Event, Fact};
 use crate::domain::ids::ConnectionId;
 use crate::domain::instrument::AssetClass;
+use crate::domain::runway::is_news;
 use crate::domain::user::{Connection, UserState};
 use crate::hub::{HubMsg, Place};
 use crate::ports::journal::Journal;
@@ -64,6 +66,15 @@ impl State {
         let Some(user) = self.phase.user().filter(|user| !user.lost.contains(&connection)) else { return };
         if let Some(name) = title(user, connection) {
             self.record(Event::ConnectionLost { connection, name, reason }).await;
+        }
+    }
+
+    /// Records until when an account can be traded at, if that is news.
+    pub(super) async fn runway(&mut self, connection: ConnectionId, until: Option<DateTime<Utc>>) {
+        let Some(user) = self.phase.user() else { return };
+        let known = user.connections.iter().find(|known| known.id == connection);
+        if known.is_some_and(|known| is_news(known.ends, until)) {
+            self.record(Event::ConnectionRunway { connection, until }).await;
         }
     }
 

@@ -213,6 +213,7 @@ mod tests {
             Verdict::Error(BrokerError::Refused(refusal)) => refusal.code.as_str().to_owned(),
             Verdict::Error(BrokerError::Unknown(_)) => "unknown".to_owned(),
             Verdict::Error(BrokerError::NotReceived { .. }) => "not received".to_owned(),
+            Verdict::Error(BrokerError::HeldBack { .. }) => "held back".to_owned(),
             Verdict::Error(BrokerError::Taken(_)) => "taken".to_owned(),
             Verdict::Slow(_) => "slow".to_owned(),
             Verdict::Exists => "exists".to_owned(),

@@ -186,11 +186,14 @@ impl Session {
     async fn turn(&self, service: Service, urgency: Urgency) -> Result<(), BrokerError> {
         let mut waited = Duration::ZERO;
         loop {
-            let taken = self.bucket(service).take(1, urgency, self.clock.stamp());
+            let (taken, pace) = {
+                let mut bucket = self.bucket(service);
+                (bucket.take(1, urgency, self.clock.stamp()), bucket.pace(1))
+            };
             let Err(wait) = taken else { return Ok(()) };
             waited = waited.saturating_add(wait);
             if waited > TURN {
-                return Err(throttled(wait));
+                return Err(BrokerError::HeldBack { wait, pace });
             }
             sleep(wait).await;
         }

@@ -232,6 +232,7 @@ fn errors_are_told_apart_by_what_may_be_done_next() {
     let code = |body: &str| match of(400, body) {
         Verdict::Refused(refusal) | Verdict::Halted(refusal) => refusal.code,
         other @ (Verdict::Unsent { .. }
+        | Verdict::Held { .. }
         | Verdict::Lost(_)
         | Verdict::Slow(_)
         | Verdict::Skewed

@@ -325,6 +325,7 @@ fn errors_are_told_apart_by_what_may_be_done_next() {
     let code = |code: i64| match of(400, &format!(r#"{{"code":{code},"msg":"Some words."}}"#)) {
         Verdict::Refused(refusal) | Verdict::Halted(refusal) => refusal.code,
         other @ (Verdict::Unsent { .. }
+        | Verdict::Held { .. }
         | Verdict::Lost(_)
         | Verdict::Slow(_)
         | Verdict::Skewed

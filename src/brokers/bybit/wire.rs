@@ -59,6 +59,12 @@ pub(super) struct Key {
     /// The account's number.
     #[serde(rename = "userID")]
     pub(super) user_id: Option<u64>,
+    /// The addresses that it is good from; `*`: any.
+    #[serde(default)]
+    pub(super) ips: Vec<String>,
+    /// When it ends, if it is good from any address.
+    #[serde(rename = "expiredAt")]
+    pub(super) expires_at: Option<String>,
 }
 
 /// What a key may do, by room.

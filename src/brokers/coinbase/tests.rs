@@ -242,6 +242,7 @@ fn code(verdict: Result<(), Verdict>) -> RefusalCode {
     match verdict.unwrap_err() {
         Verdict::Refused(refusal) | Verdict::Halted(refusal) => refusal.code,
         other @ (Verdict::Unsent { .. }
+        | Verdict::Held { .. }
         | Verdict::Lost(_)
         | Verdict::Slow(_)
         | Verdict::Skewed

@@ -59,6 +59,7 @@ pub(super) fn code(reason: &str) -> Code {
         Verdict::Refused(refusal) | Verdict::Halted(refusal) => refusal.code,
         Verdict::Exists => Code::DuplicateOrder,
         Verdict::Unsent { .. }
+        | Verdict::Held { .. }
         | Verdict::Lost(_)
         | Verdict::Slow(_)
         | Verdict::Skewed

@@ -20,6 +20,8 @@ use crate::brokers::venue::way::Way;
 /// How long is between an answer and the next request for the same slow list: the documented five seconds, and some for
 /// the clock. From the answer on, as a request may take its time to get there.
 const SLOW: Duration = Duration::from_millis(5_100);
+/// How long is between two questions who is logged in: a minute, and some for the clock.
+const VALIDATE: Duration = Duration::from_secs(61);
 /// How often a list is asked for until it is ready.
 const TRIES: u32 = 4;
 /// How often a session that is being opened is looked at, and how long between.
@@ -39,6 +41,8 @@ pub(super) struct Gate {
     portfolio: Mutex<Portfolio>,
     orders: Mutex<Page<wire::Listed>>,
     trades: Mutex<Page<wire::Trade>>,
+    /// When it was last asked who is logged in.
+    validated_at: Mutex<Instant>,
 }
 
 #[derive(Debug)]
@@ -111,6 +115,7 @@ impl Default for Gate {
             portfolio: Mutex::new(Portfolio { asked_at: now, session: 0 }),
             orders: Mutex::new(Page::new(now)),
             trades: Mutex::new(Page::new(now)),
+            validated_at: Mutex::new(now),
         }
     }
 }
@@ -195,6 +200,15 @@ impl Gate {
     pub(super) async fn tickle(&self, way: &Way) -> Result<wire::Tickle, Verdict> {
         self.session.lock().await.seen = Some(Instant::now());
         Box::pin(self.get(way, Call::post("/tickle").costing(&[(LIFE, 1), (ALL, 1)]))).await
+    }
+
+    /// Returns what is known of the login. That may be asked for once a minute, so that it may take as long.
+    pub(super) async fn login(&self, way: &Way) -> Result<wire::Login, Verdict> {
+        let mut validated_at = self.validated_at.lock().await;
+        sleep_until(*validated_at + VALIDATE).await;
+        let told = Box::pin(self.get(way, Call::get("/sso/validate"))).await;
+        *validated_at = Instant::now();
+        told
     }
 
     /// Returns the orders of today, asked for after this was called.

@@ -8,6 +8,14 @@ use serde_json::value::RawValue;
 
 use crate::brokers::venue::number;
 
+/// What a gateway says of the login.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Login {
+    /// When a person logged in, in milliseconds since 1970.
+    #[serde(rename = "AUTH_TIME")]
+    pub(super) at: Option<i64>,
+}
+
 /// A number, a text with one, or nothing readable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Loose(pub(super) Option<Decimal>);

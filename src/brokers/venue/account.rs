@@ -421,6 +421,10 @@ impl Broker for Account {
         }))
     }
 
+    fn runway(&self) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, BrokerError>> {
+        Box::pin(self.with(async |way: &Arc<Way>| Box::pin(way.venue().ends(way)).await))
+    }
+
     fn balance(&self) -> BoxFuture<'_, Result<Balance, BrokerError>> {
         Box::pin(self.with(async |way: &Arc<Way>| Box::pin(self.count(way)).await))
     }

@@ -84,7 +84,10 @@ pub(super) async fn follow(account: Weak<Account>, connection: ConnectionId) {
             Ok(way) => Box::pin(listen(&way, &account, &mut failures)).await,
             Err(BrokerError::Refused(_)) => Ended::Unauthorized,
             Err(
-                error @ (BrokerError::NotReceived { .. } | BrokerError::Unknown(_) | BrokerError::Taken(_)),
+                error @ (BrokerError::NotReceived { .. }
+                | BrokerError::HeldBack { .. }
+                | BrokerError::Unknown(_)
+                | BrokerError::Taken(_)),
             ) => Ended::Broken(error.to_string()),
         };
         match &ended {

@@ -22,6 +22,13 @@ pub enum Verdict {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// It was held back here, so that half of what the venue allows is not exceeded.
+    Held {
+        /// When it may be sent.
+        wait: Duration,
+        /// How far apart the like of it is sent after that.
+        pace: Duration,
+    },
     /// Whether anything was done is not known.
     Lost(String),
     /// Too many requests: not taken, and nothing is asked until then.
@@ -45,7 +52,7 @@ impl Verdict {
         Self::Unsent { code: RefusalCode::BrokerUnavailable, retry_after: RETRY }
     }
 
-    /// Returns the verdict of a request that was held back, or not taken, because of too many before it.
+    /// Returns the verdict of a request that was not taken because of too many before it.
     #[must_use]
     pub const fn throttled(retry_after: Duration) -> Self {
         Self::Unsent { code: RefusalCode::RateLimitExceeded, retry_after }
@@ -76,6 +83,7 @@ impl Verdict {
         match self {
             Self::Refused(refusal) | Self::Halted(refusal) => BrokerError::Refused(refusal),
             Self::Unsent { code, retry_after } => BrokerError::NotReceived { code, retry_after },
+            Self::Held { wait, pace } => BrokerError::HeldBack { wait, pace },
             Self::Slow(retry_after) => {
                 BrokerError::NotReceived { code: RefusalCode::RateLimitExceeded, retry_after }
             }

@@ -310,12 +310,14 @@ impl Way {
         let (patience, mut waited) = (self.venue().patience(call), Duration::ZERO);
         for (lane, cost) in &call.costs {
             loop {
-                let taken =
-                    self.lane(*lane).map(|mut lane| lane.take(*cost, call.urgency, self.means.clock.stamp()));
-                let Some(Err(wait)) = taken else { break };
+                let taken = self.lane(*lane).map(|mut lane| {
+                    let now = self.means.clock.stamp();
+                    lane.take(*cost, call.urgency, now).map_err(|wait| (wait, lane.pace(*cost)))
+                });
+                let Some(Err((wait, pace))) = taken else { break };
                 waited = waited.saturating_add(wait);
                 if waited > patience {
-                    return Err(Verdict::throttled(wait));
+                    return Err(Verdict::Held { wait, pace });
                 }
                 sleep(wait).await;
             }

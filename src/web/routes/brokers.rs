@@ -357,7 +357,10 @@ async fn probed(call: &Call, secret: &BrokerSecret) -> Result<probe::Probed, Pro
         Err(_) => return unavailable(),
     };
     match error {
-        BrokerError::NotReceived { .. } | BrokerError::Unknown(_) | BrokerError::Taken(_) => {
+        BrokerError::NotReceived { .. }
+        | BrokerError::HeldBack { .. }
+        | BrokerError::Unknown(_)
+        | BrokerError::Taken(_) => {
             tracing::warn!(broker, error = secret.redact(&error.to_string()), "keys could not be tried out");
             unavailable()
         }

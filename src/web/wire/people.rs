@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::moment;
 use crate::auth::{Scope, TokenInfo};
-use crate::brokers::can_trade_until;
+use crate::brokers::runway;
 use crate::keys::MasterKey;
 
 /// A person.
@@ -307,7 +307,7 @@ impl<'a> Broker<'a> {
             connected: status == "connected",
             status,
             reason,
-            can_trade_until: can_trade_until(connection).map(moment),
+            can_trade_until: runway(connection).map(|runway| moment(runway.until)),
             last_seen_at: balance.map(|balance| moment(balance.at)),
         }
     }

@@ -4,6 +4,7 @@ use trade_actors::domain::order::{Mode, Ticket};
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Side};
 use trade_actors::ports::broker::IdScope;
+use trade_executor::brokers::credentials::Auth;
 use venues::book::{FillMode, Status};
 use venues::faults::{Action, When};
 use venues::feed;
@@ -12,7 +13,8 @@ use super::desk::{
     Desk, dec, executed, keeps_its_promises, price, refused, refuses_in_standard_codes, tries_credentials_out,
 };
 use super::place::{Place, led};
-use crate::support::{wait_for, wait_until};
+use super::twelve::Person;
+use crate::support::{TestApp, wait_for, wait_until};
 
 pub(super) const PLACE: Place = Place {
     name: "bybit",
@@ -189,4 +191,27 @@ async fn prices_are_streamed() {
         market.quote(symbol).is_some_and(|quote| quote.ask == price("61000"))
     })
     .await;
+}
+
+/// A key that is good from any address ends: until when is asked for, recorded, and shown to its owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_key_is_shown() {
+    let _alone = TestApp::alone().await;
+    let person = Box::pin(Person::arrive(PLACE, |_, _, _| ())).await;
+    wait_until("the end of the key to be shown", || async {
+        let accounts = person.api.all("/api/v1/brokers").await;
+        accounts.iter().any(|known| known["can_trade_until"] == "2027-01-01T00:00:00Z")
+    })
+    .await;
+}
+
+/// One that is good from our address alone does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_one_address_has_no_end() {
+    let mut spec = PLACE.account();
+    spec.standing.key.bound_to_ip = true;
+    let (key_id, secret) = PLACE.key;
+    let auth = Auth::ApiKey { key_id: key_id.into(), secret: secret.into() };
+    let desk = Desk::with(PLACE, spec, auth, &feed::Price::flat(PLACE.coin, dec("60000"))).await;
+    assert_eq!(desk.broker.runway().await.unwrap(), None);
 }

@@ -300,3 +300,15 @@ async fn a_price_that_takes_long_is_waited_for() {
     .await;
     person.buys().await;
 }
+
+/// A login lasts a day, however well it is kept alive; who is logged in may be asked for once a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_ends_after_a_day() {
+    let began = chrono::Utc::now();
+    let desk = listening().await;
+    let until = desk.broker.runway().await.unwrap().unwrap();
+    let late = until - (began + chrono::TimeDelta::hours(24));
+    assert!(late.abs() < chrono::TimeDelta::seconds(30), "{until}");
+    let pace = desk.world().rate(PLACE.key.0);
+    assert_eq!(pace.refused, 0, "{pace:?}");
+}

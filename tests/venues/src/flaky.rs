@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -224,6 +225,14 @@ impl Broker for Flaky {
         async move {
             self.script.reach(&self.name)?;
             self.behind.positions().await
+        }
+        .boxed()
+    }
+
+    fn runway(&self) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, BrokerError>> {
+        async move {
+            self.script.reach(&self.name)?;
+            self.behind.runway().await
         }
         .boxed()
     }

@@ -19,6 +19,7 @@ impl Event {
             Self::DefaultConnectionSet { .. } => "BROKER_CHOSEN",
             Self::ConnectionLost { .. } => "BROKER_LOST",
             Self::ConnectionRestored { .. } => "BROKER_RESTORED",
+            Self::ConnectionRunway { .. } => "BROKER_RUNWAY",
             Self::SessionEnding { .. } => "BROKER_SESSION_ENDING",
             Self::RouteSet { .. } => "BROKER_ROUTED",
             Self::LiveTradingSet { is_on: true, .. } => "LIVE_TRADING_ON",
@@ -88,6 +89,7 @@ impl Event {
             Self::ConnectionRemoved { connection }
             | Self::ConnectionLost { connection, .. }
             | Self::ConnectionRestored { connection, .. }
+            | Self::ConnectionRunway { connection, .. }
             | Self::SessionEnding { connection, .. }
             | Self::ConnectionRenewed { connection }
             | Self::DefaultConnectionSet { connection }
@@ -162,6 +164,7 @@ impl Event {
             | Self::DefaultConnectionSet { .. }
             | Self::ConnectionLost { .. }
             | Self::ConnectionRestored { .. }
+            | Self::ConnectionRunway { .. }
             | Self::SessionEnding { .. }
             | Self::RouteSet { .. }
             | Self::LiveTradingSet { .. }

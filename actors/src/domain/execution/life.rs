@@ -11,6 +11,9 @@ use crate::domain::report::{Refusal, RefusalCode};
 /// How soon the state of an order that the broker has is asked for again after a question without an answer.
 const ASK_AGAIN: TimeDelta = TimeDelta::seconds(5);
 
+/// Longest until it is looked again whether an order's turn has come: those before it may be gone.
+const HELD_MAX: TimeDelta = TimeDelta::seconds(5);
+
 /// Why a submission has no good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unanswered {
@@ -20,6 +23,13 @@ pub enum Unanswered {
         code: RefusalCode,
         /// How long the broker asks to wait.
         retry_after: TimeDelta,
+    },
+    /// It was held back here, for too much was asked of the broker.
+    HeldBack {
+        /// When it may be sent, if nothing else is before it.
+        wait: TimeDelta,
+        /// How far apart requests are sent after that.
+        pace: TimeDelta,
     },
     /// The broker may have it.
     Lost(String),
@@ -38,6 +48,10 @@ pub struct Before {
     pub failures: u32,
     /// How many other orders wait until the broker takes requests again.
     pub waiting: usize,
+    /// How many of these are to be sent before this one.
+    pub ahead: usize,
+    /// Oldest a signal may be when its order is sent, in seconds.
+    pub max_age_s: u32,
 }
 
 /// What is known beside the order itself.
@@ -72,9 +86,12 @@ pub enum Next {
 #[must_use]
 pub fn unanswered(order: &Order, before: &Before, answer: Unanswered) -> Next {
     match answer {
-        Unanswered::NotReceived { .. } if order.status == OrderStatus::PendingCancel => {
+        Unanswered::NotReceived { .. } | Unanswered::HeldBack { .. }
+            if order.status == OrderStatus::PendingCancel =>
+        {
             Next::Step(never_sent())
         }
+        Unanswered::HeldBack { wait, pace } => held_back(order, before, wait, pace),
         Unanswered::NotReceived { code, retry_after } => match resend_after(before.failures) {
             Some(pause) => {
                 let pause = pause.max(retry_after);
@@ -96,17 +113,45 @@ pub fn unanswered(order: &Order, before: &Before, answer: Unanswered) -> Next {
     }
 }
 
+/// Decides what becomes of an order that its turn has not come for: it waits, and is nobody's failed attempt. An entry
+/// waits no longer than its signal may be old; what leaves a position waits as long as it takes.
+fn held_back(order: &Order, before: &Before, wait: TimeDelta, pace: TimeDelta) -> Next {
+    let code = RefusalCode::RateLimitExceeded;
+    let was_held = order.code.as_deref() == Some(code.as_str());
+    let held = if was_held { before.now - order.updated_at } else { TimeDelta::zero() };
+    if held.num_seconds() > i64::from(before.max_age_s) && !order.ticket.reduces {
+        return Next::Step(OrderStep::Failed {
+            code: Some(code),
+            reason: not_submitted(&order.broker, code),
+        });
+    }
+    let ahead = i32::try_from(before.ahead).unwrap_or(i32::MAX);
+    let turn = pace.checked_mul(ahead).and_then(|others| wait.checked_add(&others)).unwrap_or(HELD_MAX);
+    let step = (!was_held && order.status == OrderStatus::Pending).then(|| {
+        let queued = queued(&order.broker, before);
+        let seconds = turn.num_milliseconds().saturating_add(999) / 1_000;
+        let reason = format!("{queued} It is expected to be sent within {seconds} s.");
+        OrderStep::Deferred { code, until: before.now + turn, reason }
+    });
+    Next::TryAgain(step, turn.min(HELD_MAX))
+}
+
+/// Words how many orders wait for a broker's limit (US-010.3).
+fn queued(broker: &str, before: &Before) -> String {
+    let orders = before.waiting.saturating_add(1);
+    let plural = if orders == 1 { "" } else { "s" };
+    format!("{} rate limit: {orders} order{plural} queued, processing...", title(broker))
+}
+
 /// Words the pause before an order is sent again. One that is not simply on its way has said what it waits for.
 fn deferred(order: &Order, code: RefusalCode, pause: TimeDelta, before: &Before) -> Option<OrderStep> {
     if order.status != OrderStatus::Pending {
         return None;
     }
-    let broker = title(&order.broker);
     let reason = if code == RefusalCode::RateLimitExceeded {
-        let orders = before.waiting.saturating_add(1);
-        let plural = if orders == 1 { "" } else { "s" };
-        format!("{broker} rate limit: {orders} order{plural} queued, processing...")
+        queued(&order.broker, before)
     } else {
+        let broker = title(&order.broker);
         format!("{broker} temporarily unavailable. The order is sent again in {} s.", pause.num_seconds())
     };
     Some(OrderStep::Deferred { code, until: before.now + pause, reason })

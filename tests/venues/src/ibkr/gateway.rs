@@ -257,7 +257,12 @@ impl Gateway {
         self.login.as_ref().map(|login| login.session.as_str())
     }
 
-    /// Returns when the login ends, in seconds from now.
+    /// Returns when a person logged in.
+    pub(super) fn login_at(&self) -> Option<DateTime<Utc>> {
+        self.login.as_ref().map(|login| login.at)
+    }
+
+    /// Returns when the login ends, in milliseconds from now.
     pub(super) fn login_lasts(&self, now: DateTime<Utc>) -> i64 {
         let ends = self.login.as_ref().map(|login| login.at + TimeDelta::hours(24));
         ends.map_or(0, |ends| (ends - now).num_milliseconds())

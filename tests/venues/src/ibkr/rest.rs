@@ -163,7 +163,7 @@ fn validate(desk: &Desk<'_>, call: Call<'_>) -> Value {
         "USER_ID": 123,
         "USER_NAME": desk.gateway.account.to_lowercase(),
         "RESULT": true,
-        "AUTH_TIME": call.now.timestamp_millis(),
+        "AUTH_TIME": desk.gateway.login_at().map(|at| at.timestamp_millis()),
         "SF_ENABLED": false,
         "IS_FREE_TRIAL": false,
         "CREDENTIAL": desk.gateway.account.to_lowercase(),

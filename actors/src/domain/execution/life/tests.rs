@@ -161,7 +161,7 @@ impl World {
         if matches!(answer, Unanswered::NotReceived { .. }) {
             self.failures += 1;
         }
-        let before = Before { now: self.now, failures, waiting: 0 };
+        let before = Before { now: self.now, failures, ..before(0, 0) };
         let next = unanswered(&self.order, &before, answer);
         if matches!(next, Next::LookUp(..)) {
             self.search.get_or_insert_with(|| Search::new(self.now));
@@ -360,7 +360,7 @@ proptest! {
 }
 
 fn before(failures: u32, waiting: usize) -> Before {
-    Before { now: DateTime::UNIX_EPOCH, failures, waiting }
+    Before { now: DateTime::UNIX_EPOCH, failures, waiting, ahead: waiting, max_age_s: 60 }
 }
 
 fn not_received(code: RefusalCode, retry_after_s: i64) -> Unanswered {
@@ -384,6 +384,47 @@ fn an_order_that_is_not_taken_yet_says_why_and_how_many_wait() {
     let away = say(not_received(RefusalCode::BrokerUnavailable, 0), 1, 0);
     let words = "Venue temporarily unavailable. The order is sent again in 2 s.".to_owned();
     assert_eq!(away, ("BROKER_UNAVAILABLE", words, 2));
+}
+
+fn held_back(wait_ms: i64, pace_ms: i64) -> Unanswered {
+    Unanswered::HeldBack { wait: TimeDelta::milliseconds(wait_ms), pace: TimeDelta::milliseconds(pace_ms) }
+}
+
+#[test]
+fn an_order_that_is_held_back_says_how_many_are_and_when_it_is_expected_to_be_sent() {
+    let next = unanswered(&order(), &before(0, 11), held_back(400, 250));
+    let code = RefusalCode::RateLimitExceeded;
+    let reason = "Venue rate limit: 12 orders queued, processing... It is expected to be sent within 4 s.";
+    let turn = TimeDelta::milliseconds(400 + 11 * 250);
+    let until = DateTime::UNIX_EPOCH + turn;
+    let step = OrderStep::Deferred { code, until, reason: reason.to_owned() };
+    assert_eq!(next, Next::TryAgain(Some(step.clone()), turn));
+
+    let mut held = order();
+    held.apply(&step, DateTime::UNIX_EPOCH).unwrap();
+    let first = Before { ahead: 0, ..before(0, 11) };
+    let again = unanswered(&held, &first, held_back(300, 250));
+    assert_eq!(again, Next::TryAgain(None, TimeDelta::milliseconds(300)), "it has said so");
+    let many = unanswered(&held, &before(0, 500), held_back(300, 250));
+    assert_eq!(many, Next::TryAgain(None, TimeDelta::seconds(5)), "those before it may be gone sooner");
+}
+
+#[test]
+fn an_entry_is_held_back_no_longer_than_its_signal_may_be_old_and_an_exit_as_long_as_it_takes() {
+    let mut held = order();
+    let code = RefusalCode::RateLimitExceeded;
+    let step = OrderStep::Deferred { code, until: DateTime::UNIX_EPOCH, reason: String::new() };
+    held.apply(&step, DateTime::UNIX_EPOCH).unwrap();
+    let at = |s| Before { now: DateTime::UNIX_EPOCH + TimeDelta::seconds(s), ..before(9, 0) };
+    assert!(matches!(unanswered(&held, &at(60), held_back(300, 0)), Next::TryAgain(None, _)));
+    let Next::Step(OrderStep::Failed { code: Some(code), .. }) =
+        unanswered(&held, &at(61), held_back(300, 0))
+    else {
+        panic!("it is too old")
+    };
+    assert_eq!(code, RefusalCode::RateLimitExceeded);
+    held.ticket.reduces = true;
+    assert!(matches!(unanswered(&held, &at(3_600), held_back(300, 0)), Next::TryAgain(None, _)));
 }
 
 #[test]
