@@ -10,5 +10,6 @@ mod gemini;
 mod hurry;
 mod ibkr;
 mod kraken;
+mod place;
 mod schwab;
 mod twelve;
