@@ -137,7 +137,7 @@ async fn who_is_locked_out_asks_no_more() {
     for answer in
         [desk.broker.balance().await.map(drop), desk.broker.submit(desk.buy("0.01")).await.map(drop)]
     {
-        assert!(matches!(answer, Err(BrokerError::NotReceived { .. })), "{answer:?}");
+        assert!(matches!(answer, Err(BrokerError::HeldBack { .. })), "{answer:?}");
     }
     assert_eq!((desk.world().rate(PLACE.key.0).total, desk.book().len()), (asked, 0));
 }
