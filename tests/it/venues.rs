@@ -1,14 +1,14 @@
 //! Every venue's adapter against that venue's simulator: the same promises, in each venue's own words.
 
-mod alpaca;
-mod binance;
-mod binance_usdm;
-mod bybit;
-mod coinbase;
-mod desk;
-mod gemini;
+pub(crate) mod alpaca;
+pub(crate) mod binance;
+pub(crate) mod binance_usdm;
+pub(crate) mod bybit;
+pub(crate) mod coinbase;
+pub(crate) mod desk;
+pub(crate) mod gemini;
 mod hurry;
-mod ibkr;
-mod kraken;
-mod schwab;
+pub(crate) mod ibkr;
+pub(crate) mod kraken;
+pub(crate) mod schwab;
 mod twelve;

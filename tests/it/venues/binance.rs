@@ -5,7 +5,7 @@ use trade_actors::ports::broker::IdScope;
 
 use super::desk::{Desk, Place, keeps_its_promises, refuses_in_standard_codes, tries_credentials_out};
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "binance",
     mode: Mode::Paper,
     money: "USDT",

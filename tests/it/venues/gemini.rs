@@ -17,7 +17,7 @@ use super::desk::{
 };
 use crate::support::wait_until;
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "gemini",
     mode: Mode::Paper,
     money: "USD",

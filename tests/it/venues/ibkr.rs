@@ -17,7 +17,7 @@ use super::desk::{Desk, Place, dec, placed, price, refused};
 use super::twelve::Person;
 use crate::support::{TestApp, wait_for, wait_until};
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "ibkr",
     mode: Mode::Paper,
     money: "USD",
