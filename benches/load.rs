@@ -21,6 +21,8 @@ mod log;
 mod machine;
 #[path = "load/memory.rs"]
 mod memory;
+#[path = "load/outage.rs"]
+mod outage;
 #[path = "load/report.rs"]
 mod report;
 #[path = "load/seed.rs"]
@@ -60,7 +62,8 @@ impl Scale {
     }
 }
 
-const SECTIONS: [&str; 7] = ["latency", "throughput", "log", "memory", "sockets", "fanout", "stops"];
+const SECTIONS: [&str; 8] =
+    ["latency", "throughput", "log", "memory", "sockets", "fanout", "stops", "outage"];
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -107,6 +110,7 @@ async fn run(name: &str, scale: Scale) -> anyhow::Result<Section> {
         "sockets" => sockets::measure(scale).await,
         "fanout" => fanout::measure(scale).await,
         "stops" => stops::measure(scale).await,
+        "outage" => outage::measure(scale).await,
         other => bail!("no section is called {other:?}"),
     }
 }

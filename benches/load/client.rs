@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -100,6 +101,46 @@ pub(crate) fn request(method: &str, host: SocketAddr, path: &str, headers: &str,
          content-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+/// A request to the server's API.
+#[derive(Debug)]
+pub(crate) struct Call {
+    method: &'static str,
+    path: String,
+    body: String,
+}
+
+impl Call {
+    /// Returns a request that posts a body.
+    pub(crate) const fn post(path: String, body: String) -> Self {
+        Self { method: "POST", path, body }
+    }
+
+    /// Returns a request that puts a body in another's place.
+    pub(crate) const fn put(path: String, body: String) -> Self {
+        Self { method: "PUT", path, body }
+    }
+
+    /// Returns a question.
+    pub(crate) const fn get(path: String) -> Self {
+        Self { method: "GET", path, body: String::new() }
+    }
+
+    /// Sends it as whoever has the token, and returns the answer, which must be a good one.
+    pub(crate) async fn send(
+        self,
+        connection: &mut Connection,
+        address: SocketAddr,
+        token: &str,
+    ) -> anyhow::Result<Value> {
+        let Self { method, path, body } = &self;
+        let headers = format!("authorization: Bearer {token}\r\n");
+        let status = connection.exchange(&request(method, address, path, &headers, body)).await?;
+        let said = String::from_utf8_lossy(connection.body());
+        ensure!((200..300).contains(&status), "{method} {path} was answered {status}: {said}");
+        Ok(serde_json::from_slice(connection.body())?)
+    }
 }
 
 /// A request made beforehand of which only a number changes.

@@ -37,6 +37,10 @@ pub(crate) struct Trail {
     pub(crate) signals: Vec<SignalId>,
     /// Every order, in the order of the log.
     pub(crate) orders: Vec<Passed>,
+    /// How often an account could not be reached.
+    pub(crate) lost: usize,
+    /// How often one could be reached again.
+    pub(crate) restored: usize,
 }
 
 impl Trail {
@@ -49,6 +53,8 @@ impl Trail {
         for record in SegmentReader::open(&dir)?.read(1)? {
             let record = record?;
             let Some(payload) = record.statement.payload.as_deref() else { continue };
+            trail.lost += usize::from(payload.contains(r#""event":"connection_lost""#));
+            trail.restored += usize::from(payload.contains(r#""event":"connection_restored""#));
             // Most records concern no order; reading them all as events takes longer than the measurement.
             if [r#""event":"order_"#, r#""event":"signal_received""#]
                 .iter()

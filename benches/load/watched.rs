@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use trade_actors::domain::order::Purpose;
 use venues::book::Side;
 
 use crate::Scale;
-use crate::client::{Connection, request};
+use crate::client::{Call, Connection, request};
 use crate::figures::Times;
 use crate::seed::{self, Wanted};
 use crate::server::{Server, data_dir};
@@ -329,7 +328,7 @@ impl Scene {
                 for (place, symbol) in symbols.iter().enumerate() {
                     let trail = if place == 0 { Decimal::new(100 + at, 2) } else { Decimal::new(5, 0) };
                     let body = format!(r#"{{"trail_amount":"{trail}"}}"#);
-                    let call = Call { method: "PUT", path: format!("/api/v1/positions/{symbol}"), body };
+                    let call = Call::put(format!("/api/v1/positions/{symbol}"), body);
                     let shown = call.send(&mut lane, address, token).await?;
                     ensure!(
                         shown.get("stop_loss").is_some_and(Value::is_string),
@@ -441,29 +440,5 @@ impl Scene {
             })
         });
         Ok((measured.collect::<anyhow::Result<_>>()?, made - positions))
-    }
-}
-
-/// A request to the server's API.
-#[derive(Debug)]
-struct Call {
-    method: &'static str,
-    path: String,
-    body: String,
-}
-
-impl Call {
-    const fn post(path: String, body: String) -> Self {
-        Self { method: "POST", path, body }
-    }
-
-    /// Sends it as whoever has the token, and returns the answer, which must be a good one.
-    async fn send(self, lane: &mut Connection, address: SocketAddr, token: &str) -> anyhow::Result<Value> {
-        let Self { method, path, body } = &self;
-        let headers = format!("authorization: Bearer {token}\r\n");
-        let status = lane.exchange(&request(method, address, path, &headers, body)).await?;
-        let said = String::from_utf8_lossy(lane.body());
-        ensure!((200..300).contains(&status), "{method} {path} was answered {status}: {said}");
-        Ok(serde_json::from_slice(lane.body())?)
     }
 }

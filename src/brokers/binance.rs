@@ -29,8 +29,9 @@ use super::bucket::Allowance;
 use super::credentials::{Auth, Kind};
 use super::http::{Reply, SetUpError};
 use super::venue::call::{Call, Moment, Signed};
-use super::venue::house::{Addresses, Own, VenueHouse};
+use super::venue::house::{Own, Usual};
 use super::venue::market::quote;
+use super::venue::pairs;
 use super::venue::verdict::Verdict;
 use super::venue::way::Way;
 use super::venue::{
@@ -72,24 +73,24 @@ static FACTS: Facts = Facts {
     silence: Duration::from_secs(65),
 };
 
+/// Where it is, and the money that accounts are counted in, unless something else is configured.
+const USUAL: Usual = Usual {
+    live: Own { rest: "https://api.binance.com", stream: "wss://ws-api.binance.com:443/ws-api/v3" },
+    paper: Some(Own {
+        rest: "https://testnet.binance.vision",
+        stream: "wss://ws-api.testnet.binance.vision/ws-api/v3",
+    }),
+    data: "https://api.binance.com",
+    data_stream: "wss://stream.binance.com:9443/ws",
+    settlement: "USDT",
+};
+
 /// Makes the broker.
 ///
 /// # Errors
 /// When an address is none, or the build has no usable cryptography.
 pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
-    let config = &ground.config.binance;
-    let addresses = Addresses::of(
-        config,
-        Own { rest: "https://api.binance.com", stream: "wss://ws-api.binance.com:443/ws-api/v3" },
-        Some(Own {
-            rest: "https://testnet.binance.vision",
-            stream: "wss://ws-api.testnet.binance.vision/ws-api/v3",
-        }),
-        ("https://api.binance.com", "wss://stream.binance.com:9443/ws"),
-    )?;
-    let settlement = if config.settlement.is_empty() { "USDT" } else { &config.settlement };
-    let venue = Arc::new(Binance { settlement: settlement.to_owned() });
-    VenueHouse::open(venue, addresses, Duration::from_millis(config.timeout_ms.into()), ground)
+    USUAL.open(&ground.config.binance, ground, |settlement| Binance { settlement })
 }
 
 /// Binance, spot.
@@ -109,7 +110,7 @@ impl Binance {
     /// # Errors
     /// When it does not trade against the money that accounts are counted in.
     fn theirs(&self, symbol: Symbol) -> Result<String, Verdict> {
-        map::listed(ABOUT.title, symbol, &self.settlement)
+        pairs::listed(pairs::joined(symbol, &self.settlement), ABOUT.title, symbol, &self.settlement)
     }
 
     /// Asks for an order as it stands; `None`: it is not shown.
@@ -193,7 +194,7 @@ impl Venue for Binance {
                 let all = balance.free.0 + balance.locked.0;
                 if balance.asset == self.settlement {
                     (holdings.cash, holdings.free) = (all, balance.free.0);
-                } else if let Some(symbol) = map::pair(&balance.asset, &self.settlement)
+                } else if let Some(symbol) = pairs::pair(&balance.asset, &self.settlement)
                     && !all.is_zero()
                 {
                     holdings.units.push(Unit { symbol, net: all, average: None });
@@ -253,7 +254,7 @@ impl Venue for Binance {
     fn instruments<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<Instrument>> {
         Box::pin(async move {
             let call = Call::get("/api/v3/exchangeInfo").unsigned().costing(&[(WEIGHT, 20)]).listing();
-            let told: wire::ExchangeInfo = way.get(call).await?;
+            let told: wire::ExchangeInfo<wire::Listed> = way.get(call).await?;
             Ok(told.symbols.iter().filter_map(|row| map::instrument(row, &self.settlement)).collect())
         })
     }
@@ -261,7 +262,7 @@ impl Venue for Binance {
     fn quotes<'a>(&'a self, way: &'a Way, symbols: &'a [Symbol]) -> Asked<'a, Vec<Quote>> {
         Box::pin(async move {
             let names: Vec<_> =
-                symbols.iter().filter_map(|symbol| map::theirs(*symbol, &self.settlement)).collect();
+                symbols.iter().filter_map(|symbol| pairs::joined(*symbol, &self.settlement)).collect();
             if names.is_empty() {
                 return Ok(Vec::new());
             }
@@ -271,7 +272,7 @@ impl Venue for Binance {
                 .costing(&[(WEIGHT, 4)]);
             let told: Vec<wire::Best> = way.get(call).await?;
             let read = |best: &wire::Best| {
-                let symbol = map::ours(&best.symbol, &self.settlement)?;
+                let symbol = pairs::split(&best.symbol, &self.settlement)?;
                 quote(symbol, best.bid.0, best.ask.0, None, way.now())
             };
             Ok(told.iter().filter_map(read).collect())

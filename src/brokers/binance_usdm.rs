@@ -38,8 +38,9 @@ use super::bucket::Allowance;
 use super::credentials::{Auth, Kind};
 use super::http::{Reply, SetUpError};
 use super::venue::call::{Call, Moment, Signed};
-use super::venue::house::{Addresses, Own, VenueHouse};
+use super::venue::house::{Own, Usual};
 use super::venue::market::quote;
+use super::venue::pairs;
 use super::venue::verdict::Verdict;
 use super::venue::way::Way;
 use super::venue::{Asked, Ear, Facts, Heard, Holdings, Hours, Identity, Lane, Opening, Scope, Tick, Venue};
@@ -82,27 +83,27 @@ static FACTS: Facts = Facts {
     silence: Duration::from_secs(65),
 };
 
+/// Where it is, and the money that accounts are counted in, unless something else is configured.
+const USUAL: Usual = Usual {
+    live: Own { rest: "https://fapi.binance.com", stream: "wss://fstream.binance.com/private/ws" },
+    paper: Some(Own {
+        rest: "https://testnet.binancefuture.com",
+        stream: "wss://fstream.binancefuture.com/private/ws",
+    }),
+    data: "https://fapi.binance.com",
+    data_stream: "wss://fstream.binance.com/public/ws",
+    settlement: "USDT",
+};
+
 /// Makes the broker.
 ///
 /// # Errors
 /// When an address is none, or the build has no usable cryptography.
 pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
-    let config = &ground.config.binance_usdm;
-    let addresses = Addresses::of(
-        config,
-        Own { rest: "https://fapi.binance.com", stream: "wss://fstream.binance.com/private/ws" },
-        Some(Own {
-            rest: "https://testnet.binancefuture.com",
-            stream: "wss://fstream.binancefuture.com/private/ws",
-        }),
-        ("https://fapi.binance.com", "wss://fstream.binance.com/public/ws"),
-    )?;
     let given = ground.config.binance.live_url.as_str();
     let keys = Url::parse(if given.is_empty() { KEYS } else { given });
     let keys = keys.map_err(|_| SetUpError::Address("binance.live_url"))?;
-    let settlement = if config.settlement.is_empty() { "USDT" } else { &config.settlement };
-    let venue = Arc::new(BinanceUsdm { settlement: settlement.to_owned(), keys });
-    VenueHouse::open(venue, addresses, Duration::from_millis(config.timeout_ms.into()), ground)
+    USUAL.open(&ground.config.binance_usdm, ground, |settlement| BinanceUsdm { settlement, keys })
 }
 
 /// Binance, USD-M futures.
@@ -124,7 +125,7 @@ impl BinanceUsdm {
     /// # Errors
     /// When it is not quoted in the margin that accounts are counted in.
     fn theirs(&self, symbol: Symbol) -> Result<String, Verdict> {
-        spot::listed(ABOUT.title, symbol, &self.settlement)
+        pairs::listed(pairs::joined(symbol, &self.settlement), ABOUT.title, symbol, &self.settlement)
     }
 
     /// Asks for something that may not be there.
@@ -335,7 +336,7 @@ impl Venue for BinanceUsdm {
 
     fn instruments<'a>(&'a self, way: &'a Way) -> Asked<'a, Vec<Instrument>> {
         Box::pin(async move {
-            let told: wire::ExchangeInfo =
+            let told: told::ExchangeInfo<wire::Listed> =
                 way.get(Call::get("/fapi/v1/exchangeInfo").unsigned().listing()).await?;
             Ok(told.symbols.iter().filter_map(|row| map::instrument(row, &self.settlement)).collect())
         })
@@ -345,7 +346,7 @@ impl Venue for BinanceUsdm {
     fn quotes<'a>(&'a self, way: &'a Way, symbols: &'a [Symbol]) -> Asked<'a, Vec<Quote>> {
         Box::pin(async move {
             let names: Vec<_> =
-                symbols.iter().filter_map(|symbol| spot::theirs(*symbol, &self.settlement)).collect();
+                symbols.iter().filter_map(|symbol| pairs::joined(*symbol, &self.settlement)).collect();
             let call = Call::get("/fapi/v1/ticker/bookTicker").unsigned();
             let best: Vec<told::Best> = match names.as_slice() {
                 [] => return Ok(Vec::new()),
@@ -360,7 +361,7 @@ impl Venue for BinanceUsdm {
             };
             let wanted = best.iter().filter(|best| names.contains(&best.symbol));
             let read = |best: &told::Best| {
-                let symbol = spot::ours(&best.symbol, &self.settlement)?;
+                let symbol = pairs::split(&best.symbol, &self.settlement)?;
                 quote(symbol, best.bid.0, best.ask.0, None, way.now())
             };
             Ok(wanted.filter_map(read).collect())

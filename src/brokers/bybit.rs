@@ -30,8 +30,9 @@ use super::bucket::Allowance;
 use super::credentials::{Auth, Kind};
 use super::http::{Reply, SetUpError};
 use super::venue::call::{Call, Moment, Signed};
-use super::venue::house::{Addresses, Own, VenueHouse};
+use super::venue::house::{Own, Usual};
 use super::venue::market::quote;
+use super::venue::pairs;
 use super::venue::verdict::Verdict;
 use super::venue::way::Way;
 use super::venue::{Asked, Ear, Facts, Heard, Holdings, Hours, Identity, Lane, Opening, Scope, Tick, Venue};
@@ -81,24 +82,24 @@ static FACTS: Facts = Facts {
     silence: Duration::from_secs(45),
 };
 
+/// Where it is, and the money that accounts are counted in, unless something else is configured.
+const USUAL: Usual = Usual {
+    live: Own { rest: "https://api.bybit.com", stream: "wss://stream.bybit.com/v5/private" },
+    paper: Some(Own {
+        rest: "https://api-testnet.bybit.com",
+        stream: "wss://stream-testnet.bybit.com/v5/private",
+    }),
+    data: "https://api.bybit.com",
+    data_stream: "wss://stream.bybit.com/v5/public/spot",
+    settlement: "USDT",
+};
+
 /// Makes the broker.
 ///
 /// # Errors
 /// When an address is none, or the build has no usable cryptography.
 pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
-    let config = &ground.config.bybit;
-    let addresses = Addresses::of(
-        config,
-        Own { rest: "https://api.bybit.com", stream: "wss://stream.bybit.com/v5/private" },
-        Some(Own {
-            rest: "https://api-testnet.bybit.com",
-            stream: "wss://stream-testnet.bybit.com/v5/private",
-        }),
-        ("https://api.bybit.com", "wss://stream.bybit.com/v5/public/spot"),
-    )?;
-    let settlement = if config.settlement.is_empty() { "USDT" } else { &config.settlement };
-    let venue = Arc::new(Bybit { settlement: settlement.to_owned() });
-    VenueHouse::open(venue, addresses, Duration::from_millis(config.timeout_ms.into()), ground)
+    USUAL.open(&ground.config.bybit, ground, |settlement| Bybit { settlement })
 }
 
 /// Bybit, spot.
@@ -118,10 +119,7 @@ impl Bybit {
     /// # Errors
     /// When it does not trade against the money that accounts are counted in.
     fn theirs(&self, symbol: Symbol) -> Result<String, Verdict> {
-        map::theirs(symbol, &self.settlement).ok_or_else(|| {
-            let said = format!("{symbol} does not trade against {}", self.settlement);
-            Self::refused(RefusalCode::InvalidSymbol, &said)
-        })
+        pairs::listed(pairs::joined(symbol, &self.settlement), ABOUT.title, symbol, &self.settlement)
     }
 
     /// Asks for something, and returns what is in the envelope.
@@ -335,7 +333,7 @@ impl Venue for Bybit {
     fn quotes<'a>(&'a self, way: &'a Way, symbols: &'a [Symbol]) -> Asked<'a, Vec<Quote>> {
         Box::pin(async move {
             let names: Vec<_> =
-                symbols.iter().filter_map(|symbol| map::theirs(*symbol, &self.settlement)).collect();
+                symbols.iter().filter_map(|symbol| pairs::joined(*symbol, &self.settlement)).collect();
             let call = Call::get("/v5/market/tickers").with("category", "spot").unsigned();
             let call = match names.as_slice() {
                 [] => return Ok(Vec::new()),
@@ -351,7 +349,7 @@ impl Venue for Bybit {
             };
             let wanted = told.list.iter().filter(|row| names.contains(&row.symbol));
             let read = |row: &wire::Ticker| {
-                let symbol = map::ours(&row.symbol, &self.settlement)?;
+                let symbol = pairs::split(&row.symbol, &self.settlement)?;
                 quote(symbol, row.bid.0, row.ask.0, Some(row.last.0), way.now())
             };
             Ok(wanted.filter_map(read).collect())
@@ -381,7 +379,7 @@ impl Venue for Bybit {
 
     /// Bybit takes ten names at a time, which is what the driver asks for at most.
     fn wish(&self, symbols: &[Symbol], is_wanted: bool) -> Vec<String> {
-        let name = |symbol: &Symbol| map::theirs(*symbol, &self.settlement);
+        let name = |symbol: &Symbol| pairs::joined(*symbol, &self.settlement);
         let topics: Vec<_> =
             symbols.iter().filter_map(name).map(|name| format!("{}{name}", map::BEST)).collect();
         if topics.is_empty() {

@@ -31,9 +31,10 @@ use super::bucket::Allowance;
 use super::credentials::{Auth, Kind};
 use super::http::{Reply, SetUpError};
 use super::venue::call::{Call, Moment, Signed};
-use super::venue::house::{Addresses, Own, VenueHouse};
+use super::venue::house::{Own, Usual};
 use super::venue::market::quote;
 use super::venue::orders;
+use super::venue::pairs;
 use super::venue::verdict::Verdict;
 use super::venue::way::Way;
 use super::venue::{
@@ -84,21 +85,21 @@ static FACTS: Facts = Facts {
     silence: Duration::from_secs(20),
 };
 
+/// Where it is, and the money that accounts are counted in, unless something else is configured.
+const USUAL: Usual = Usual {
+    live: Own { rest: "https://api.coinbase.com", stream: "wss://advanced-trade-ws-user.coinbase.com" },
+    paper: None,
+    data: "https://api.coinbase.com",
+    data_stream: "wss://advanced-trade-ws.coinbase.com",
+    settlement: "USD",
+};
+
 /// Makes the broker.
 ///
 /// # Errors
 /// When an address is none, or the build has no usable cryptography.
 pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
-    let config = &ground.config.coinbase;
-    let addresses = Addresses::of(
-        config,
-        Own { rest: "https://api.coinbase.com", stream: "wss://advanced-trade-ws-user.coinbase.com" },
-        None,
-        ("https://api.coinbase.com", "wss://advanced-trade-ws.coinbase.com"),
-    )?;
-    let settlement = if config.settlement.is_empty() { "USD" } else { &config.settlement };
-    let venue = Arc::new(Coinbase { settlement: settlement.to_owned() });
-    VenueHouse::open(venue, addresses, Duration::from_millis(config.timeout_ms.into()), ground)
+    USUAL.open(&ground.config.coinbase, ground, |settlement| Coinbase { settlement })
 }
 
 /// Coinbase Advanced Trade.
@@ -118,10 +119,7 @@ impl Coinbase {
     /// # Errors
     /// When it does not trade against the money that accounts are counted in.
     fn theirs(&self, symbol: Symbol) -> Result<String, Verdict> {
-        map::theirs(symbol, &self.settlement).ok_or_else(|| {
-            let said = format!("{symbol} does not trade against {}", self.settlement);
-            Self::refused(RefusalCode::InvalidSymbol, &said)
-        })
+        pairs::listed(map::theirs(symbol, &self.settlement), ABOUT.title, symbol, &self.settlement)
     }
 
     /// Lists orders, page by page, until one is wanted or there are no more.
@@ -250,7 +248,7 @@ impl Venue for Coinbase {
                     if account.currency == self.settlement {
                         holdings.cash += free + held;
                         holdings.free += free;
-                    } else if let Some(symbol) = map::pair(&account.currency, &self.settlement)
+                    } else if let Some(symbol) = pairs::pair(&account.currency, &self.settlement)
                         && !(free + held).is_zero()
                     {
                         holdings.units.push(Unit { symbol, net: free + held, average: None });

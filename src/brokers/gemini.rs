@@ -33,9 +33,10 @@ use super::bucket::{Allowance, Urgency};
 use super::credentials::{Auth, Kind};
 use super::http::{Reply, SetUpError};
 use super::venue::call::{Call, Moment, Signed};
-use super::venue::house::{Addresses, Own, VenueHouse};
+use super::venue::house::{Own, Usual};
 use super::venue::market::quote;
 use super::venue::orders;
+use super::venue::pairs;
 use super::venue::verdict::Verdict;
 use super::venue::way::Way;
 use super::venue::{
@@ -81,27 +82,29 @@ static FACTS: Facts = Facts {
     silence: Duration::from_secs(65),
 };
 
+/// Where it is, and the money that accounts are counted in, unless something else is configured.
+const USUAL: Usual = Usual {
+    live: Own { rest: "https://api.gemini.com", stream: "wss://ws.gemini.com" },
+    paper: Some(Own { rest: "https://api.sandbox.gemini.com", stream: "wss://ws.sandbox.gemini.com" }),
+    data: "https://api.gemini.com",
+    data_stream: "wss://ws.gemini.com",
+    settlement: "USD",
+};
+
 /// Makes the broker.
 ///
 /// # Errors
 /// When an address is none, or the build has no usable cryptography.
 pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
     let config = &ground.config.gemini;
-    let mut addresses = Addresses::of(
-        config,
-        Own { rest: "https://api.gemini.com", stream: "wss://ws.gemini.com" },
-        Some(Own { rest: "https://api.sandbox.gemini.com", stream: "wss://ws.sandbox.gemini.com" }),
-        ("https://api.gemini.com", "wss://ws.gemini.com"),
-    )?;
+    let mut addresses = USUAL.addresses(config)?;
     // A market order is sent with a price, and in the sandbox that is the sandbox's.
     if let Some(paper) = &mut addresses.paper
         && config.data_url.is_empty()
     {
         paper.data = paper.rest.clone();
     }
-    let settlement = if config.settlement.is_empty() { "USD" } else { &config.settlement };
-    let venue = Arc::new(Gemini { settlement: settlement.to_owned() });
-    VenueHouse::open(venue, addresses, Duration::from_millis(config.timeout_ms.into()), ground)
+    USUAL.open_at(addresses, config, ground, |settlement| Gemini { settlement })
 }
 
 /// Gemini.
@@ -131,10 +134,7 @@ impl Gemini {
     /// # Errors
     /// When it does not trade against the money that accounts are counted in.
     fn theirs(&self, symbol: Symbol) -> Result<String, Verdict> {
-        map::theirs(symbol, &self.settlement).ok_or_else(|| {
-            let said = format!("{symbol} does not trade against {}", self.settlement);
-            Self::refused(RefusalCode::InvalidSymbol, &said)
-        })
+        pairs::listed(map::theirs(symbol, &self.settlement), ABOUT.title, symbol, &self.settlement)
     }
 
     /// Asks for the prices of one symbol; `None`: nobody buys or sells.
@@ -268,7 +268,7 @@ impl Venue for Gemini {
             for balance in self.balances(way, telling("/v1/balances")).await? {
                 if balance.currency == self.settlement {
                     (holdings.cash, holdings.free) = (balance.amount.0, balance.available.0);
-                } else if let Some(symbol) = map::pair(&balance.currency, &self.settlement)
+                } else if let Some(symbol) = pairs::pair(&balance.currency, &self.settlement)
                     && !balance.amount.0.is_zero()
                 {
                     holdings.units.push(Unit { symbol, net: balance.amount.0, average: None });

@@ -36,9 +36,10 @@ use self::wire::Answer;
 use super::credentials::{Auth, Kind};
 use super::http::{Reply, SetUpError};
 use super::venue::call::{Call, Moment, Signed};
-use super::venue::house::{Addresses, Own, VenueHouse};
+use super::venue::house::{Own, Usual};
 use super::venue::market::quote;
 use super::venue::orders;
+use super::venue::pairs;
 use super::venue::verdict::Verdict;
 use super::venue::way::Way;
 use super::venue::{Asked, Ear, Facts, Heard, Holdings, Identity, Opening, TURN, Tick, Unit, Venue};
@@ -67,21 +68,23 @@ const TRADES_MAX: usize = 20;
 /// What a key must be allowed, as far as Kraken says what it calls that; what else it takes is found out by asking.
 const NEEDED: [&str; 3] = ["query-funds", "query-open-trades", "modify-trades"];
 
+/// Where it is, and the money that accounts are counted in, unless something else is configured.
+const USUAL: Usual = Usual {
+    live: Own { rest: "https://api.kraken.com", stream: "wss://ws-auth.kraken.com/v2" },
+    paper: None,
+    data: "https://api.kraken.com",
+    data_stream: "wss://ws.kraken.com/v2",
+    settlement: "USD",
+};
+
 /// Makes the broker.
 ///
 /// # Errors
 /// When an address is none, or the build has no usable cryptography.
 pub fn open(ground: &Ground<'_>) -> Result<Arc<dyn House>, SetUpError> {
     let config = &ground.config.kraken;
-    let addresses = Addresses::of(
-        &config.addresses(),
-        Own { rest: "https://api.kraken.com", stream: "wss://ws-auth.kraken.com/v2" },
-        None,
-        ("https://api.kraken.com", "wss://ws.kraken.com/v2"),
-    )?;
-    let settlement = if config.settlement.is_empty() { "USD" } else { &config.settlement };
-    let venue = Arc::new(Kraken::new(settlement, Tier::named(&config.tier)));
-    VenueHouse::open(venue, addresses, Duration::from_millis(config.timeout_ms.into()), ground)
+    let tier = Tier::named(&config.tier);
+    USUAL.open(&config.addresses(), ground, |settlement| Kraken::new(settlement, tier))
 }
 
 /// Kraken, spot.
@@ -114,8 +117,8 @@ async fn ask<T: DeserializeOwned>(way: &Way, call: Call) -> Result<T, Verdict> {
 
 impl Kraken {
     /// Returns it for accounts that are counted in some money.
-    fn new(settlement: &str, tier: Tier) -> Self {
-        Self { settlement: settlement.to_owned(), tier, names: RwLock::default() }
+    fn new(settlement: String, tier: Tier) -> Self {
+        Self { settlement, tier, names: RwLock::default() }
     }
 
     /// Asks for the list of pairs, and keeps what it says of names.
@@ -237,7 +240,7 @@ impl Venue for Kraken {
                 if asset == self.settlement {
                     holdings.cash = all;
                     holdings.free = all - held.hold_trade.0 + held.credit.0 - held.credit_used.0;
-                } else if let Ok(symbol) = format!("{asset}/{}", self.settlement).parse()
+                } else if let Some(symbol) = pairs::pair(asset, &self.settlement)
                     && let Some(pair) = names.pair(symbol)
                     // Less than an order may be for cannot be traded.
                     && all >= pair.least
@@ -253,10 +256,8 @@ impl Venue for Kraken {
     fn place<'a>(&'a self, way: &'a Way, ticket: &'a Ticket) -> Asked<'a, OrderReport> {
         Box::pin(async move {
             let names = self.names(way).await?;
-            let pair = names.pair(ticket.symbol).ok_or_else(|| {
-                let said = format!("{} does not trade against {}", ticket.symbol, self.settlement);
-                refused(RefusalCode::InvalidSymbol, &said)
-            })?;
+            let known = names.pair(ticket.symbol);
+            let pair = pairs::listed(known, ABOUT.title, ticket.symbol, &self.settlement)?;
             let added: Result<wire::Added, _> = ask(way, map::new_order(ticket, &pair.name)?).await;
             if matches!(&added, Err(Verdict::Lost(why)) if why.starts_with(errors::TOO_LATE))
                 && let Err(verdict) = Box::pin(way.follow_time()).await
@@ -370,9 +371,7 @@ impl Venue for Kraken {
     }
 
     fn wish(&self, symbols: &[Symbol], is_wanted: bool) -> Vec<String> {
-        let against = |symbol: &&Symbol| {
-            symbol.as_str().split_once('/').is_some_and(|(_, quote)| quote == self.settlement)
-        };
+        let against = |symbol: &&Symbol| pairs::coin(symbol, &self.settlement).is_some();
         let pairs: Vec<_> = symbols.iter().filter(against).map(|symbol| symbol.as_str()).collect();
         if pairs.is_empty() {
             return Vec::new();

@@ -16,6 +16,7 @@ pub mod mac;
 pub mod market;
 pub mod number;
 pub mod orders;
+pub mod pairs;
 pub mod pem;
 pub mod streams;
 pub mod turn;

@@ -31,110 +31,68 @@ pub struct BrokersConfig {
     pub schwab: SchwabConfig,
 }
 
-/// A venue's addresses, where they are not the usual ones, and the money it is used with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct VenueConfig {
+/// Makes the settings of a venue, and those of Kraken, which has one more.
+///
+/// Not one struct in the other: what serde flattens is read by way of a buffer, in which a number that an environment
+/// variable holds stays text.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $field:ident: $kind:ty = $usual:expr,)*) => {
+        /// A venue's addresses, where they are not the usual ones, and the money it is used with.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct VenueConfig {
+            $($(#[$doc])* pub $field: $kind,)*
+        }
+
+        impl Default for VenueConfig {
+            fn default() -> Self {
+                Self { $($field: $usual,)* }
+            }
+        }
+
+        /// Kraken's addresses, and what it allows its accounts. There is no made-up money.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct KrakenConfig {
+            /// Of which tier the accounts are, for Kraken does not tell: `starter`, `intermediate` or `pro`.
+            pub tier: String,
+            $($(#[$doc])* pub $field: $kind,)*
+        }
+
+        impl Default for KrakenConfig {
+            fn default() -> Self {
+                Self { tier: "intermediate".to_owned(), $($field: $usual,)* }
+            }
+        }
+
+        impl KrakenConfig {
+            /// Returns what every venue has.
+            #[must_use]
+            pub fn addresses(&self) -> VenueConfig {
+                let Self { tier: _, $($field,)* } = self.clone();
+                VenueConfig { $($field,)* }
+            }
+        }
+    };
+}
+
+settings! {
     /// Trading with real money; empty: the venue's own address.
-    pub live_url: String,
+    live_url: String = String::new(),
     /// Trading with made-up money; empty: the venue's own test address, if it has one.
-    pub paper_url: String,
+    paper_url: String = String::new(),
     /// News of live orders; empty: the venue's own address.
-    pub live_stream_url: String,
+    live_stream_url: String = String::new(),
     /// News of paper orders; empty: the venue's own test address, if it has one.
-    pub paper_stream_url: String,
+    paper_stream_url: String = String::new(),
     /// Prices and instruments; empty: the venue's own address.
-    pub data_url: String,
+    data_url: String = String::new(),
     /// Prices as they change; empty: the venue's own address.
-    pub data_stream_url: String,
+    data_stream_url: String = String::new(),
     /// The money that accounts are counted in; only what trades against it is traded. Empty: the venue's usual one.
-    pub settlement: String,
+    settlement: String = String::new(),
     /// How long a request may take, in milliseconds.
-    pub timeout_ms: u32,
-}
-
-impl Default for VenueConfig {
-    fn default() -> Self {
-        Self {
-            live_url: String::new(),
-            paper_url: String::new(),
-            live_stream_url: String::new(),
-            paper_stream_url: String::new(),
-            data_url: String::new(),
-            data_stream_url: String::new(),
-            settlement: String::new(),
-            timeout_ms: 10_000,
-        }
-    }
-}
-
-/// Kraken's addresses, and what it allows its accounts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KrakenConfig {
-    /// Of which tier the accounts are, for Kraken does not tell: `starter`, `intermediate` or `pro`.
-    pub tier: String,
-    /// Trading with real money; empty: Kraken's own address.
-    pub live_url: String,
-    /// No effect: there is no made-up money.
-    pub paper_url: String,
-    /// News of live orders; empty: Kraken's own address.
-    pub live_stream_url: String,
-    /// No effect: there is no made-up money.
-    pub paper_stream_url: String,
-    /// Prices and instruments; empty: Kraken's own address.
-    pub data_url: String,
-    /// Prices as they change; empty: Kraken's own address.
-    pub data_stream_url: String,
-    /// The money that accounts are counted in; only what trades against it is traded. Empty: dollars.
-    pub settlement: String,
-    /// How long a request may take, in milliseconds.
-    pub timeout_ms: u32,
-}
-
-impl Default for KrakenConfig {
-    fn default() -> Self {
-        let usual = VenueConfig::default();
-        Self {
-            tier: "intermediate".to_owned(),
-            live_url: usual.live_url,
-            paper_url: usual.paper_url,
-            live_stream_url: usual.live_stream_url,
-            paper_stream_url: usual.paper_stream_url,
-            data_url: usual.data_url,
-            data_stream_url: usual.data_stream_url,
-            settlement: usual.settlement,
-            timeout_ms: usual.timeout_ms,
-        }
-    }
-}
-
-impl KrakenConfig {
-    /// Returns what every venue has.
-    #[must_use]
-    pub fn addresses(&self) -> VenueConfig {
-        let Self {
-            tier: _,
-            live_url,
-            paper_url,
-            live_stream_url,
-            paper_stream_url,
-            data_url,
-            data_stream_url,
-            settlement,
-            timeout_ms,
-        } = self.clone();
-        VenueConfig {
-            live_url,
-            paper_url,
-            live_stream_url,
-            paper_stream_url,
-            data_url,
-            data_stream_url,
-            settlement,
-            timeout_ms,
-        }
-    }
+    timeout_ms: u32 = 10_000,
 }
 
 /// Alpaca's addresses and what it allows.

@@ -27,8 +27,9 @@ pub enum BrokerError {
         /// How long to wait.
         retry_after: Duration,
     },
-    /// It was held back here, for half of what the broker allows in a while is used up (FR-016): send it later.
-    #[error("it was held back, as half of what the broker allows is used up")]
+    /// It was held back here: half of what the broker allows in a while is used up (FR-016), or the broker said that it
+    /// had too much. Send it later.
+    #[error("it was held back, as the broker is asked no more for now")]
     HeldBack {
         /// When it may be sent, if nothing else is before it.
         wait: Duration,

@@ -13,6 +13,7 @@ use trade_actors::domain::report::{Refusal, RefusalCode};
 use trade_actors::domain::signal::{OrderKind, Trail};
 
 use super::wire;
+use crate::brokers::venue::number::Num;
 
 /// Most decimals of a quantity.
 const QUANTITY_DP: u32 = 9;
@@ -211,7 +212,7 @@ pub fn instrument(asset: &wire::Asset) -> Option<Instrument> {
 /// `None`: nobody buys or sells.
 #[must_use]
 pub fn quote(symbol: Symbol, best: &wire::BestPrices, last: Option<Price>) -> Option<Quote> {
-    let side = |number: wire::Num| Price::new(number.0).ok();
+    let side = |number: Num| Price::new(number.0).ok();
     let (bid, ask) = match (side(best.bp), side(best.ap)) {
         (Some(bid), Some(ask)) => (bid, ask),
         (Some(only), None) | (None, Some(only)) => (only, only),

@@ -150,7 +150,7 @@ fn take(message: &Message, market: &AlpacaMarket) -> Option<Ended> {
     let Some(text) = text(message) else {
         return message.is_close().then(|| Ended::Broken("closed by Alpaca".to_owned()));
     };
-    let Ok(ticks) = serde_json::from_str::<Vec<wire::Tick>>(&text) else {
+    let Ok(ticks) = wire::Tick::all(&text) else {
         tracing::debug!(broker = NAME, "a message on the stream of prices cannot be read");
         return None;
     };
@@ -158,23 +158,25 @@ fn take(message: &Message, market: &AlpacaMarket) -> Option<Ended> {
 }
 
 fn apply(tick: wire::Tick, market: &AlpacaMarket) -> Option<Ended> {
-    let named = |symbol: String| symbol.parse::<Symbol>().ok();
+    let named = |symbol: &String| symbol.parse::<Symbol>().ok();
     match tick {
-        wire::Tick::Quote { symbol, best } => market.show(named(symbol)?, &best),
-        wire::Tick::Trade { symbol, p, t } => market.board().traded(named(symbol)?, Price::new(p.0).ok()?, t),
-        wire::Tick::Status { symbol, sc } => {
+        wire::Tick::Quote(of, best) => market.show(named(&of.symbol)?, &best),
+        wire::Tick::Trade(of, trade) => {
+            market.board().traded(named(&of.symbol)?, Price::new(trade.p.0).ok()?, trade.t);
+        }
+        wire::Tick::Status(of, status) => {
             // H and 2: halted; P: paused. T, 3, 5 and the rest: quoted or traded again.
-            market.board().halt(named(symbol)?, matches!(sc.as_str(), "H" | "2" | "P"));
+            market.board().halt(named(&of.symbol)?, matches!(status.sc.as_str(), "H" | "2" | "P"));
         }
-        wire::Tick::Subscription { quotes } => {
-            market.board().set_streamed(quotes.into_iter().filter_map(named).collect());
+        wire::Tick::Subscription(now) => {
+            market.board().set_streamed(now.quotes.iter().filter_map(named).collect());
         }
-        wire::Tick::Error { code, msg } => {
+        wire::Tick::Error(wire::Error { code, msg }) => {
             tracing::debug!(broker = NAME, code, %msg, "Alpaca refused a wish on the stream of prices");
             // A wish that is not understood, too many symbols, no subscription: what is streamed goes on.
             return (!matches!(code, 400 | 405 | 409)).then_some(Ended::Unauthorized);
         }
-        wire::Tick::Success { .. } | wire::Tick::Other => {}
+        wire::Tick::Success(_) | wire::Tick::Other => {}
     }
     None
 }
@@ -199,19 +201,19 @@ async fn said(socket: &mut Socket, word: &str) -> Result<(), Ended> {
     let waiting = async {
         while let Some(message) = socket.next().await {
             let message = message.map_err(|error| error.to_string())?;
-            let ticks = text(&message).and_then(|text| serde_json::from_str::<Vec<wire::Tick>>(&text).ok());
+            let ticks = text(&message).and_then(|text| wire::Tick::all(&text).ok());
             for tick in ticks.into_iter().flatten() {
                 match tick {
-                    wire::Tick::Success { msg } if msg == word => return Ok(()),
-                    wire::Tick::Error { code, msg } => {
+                    wire::Tick::Success(said) if said.msg == word => return Ok(()),
+                    wire::Tick::Error(wire::Error { code, msg }) => {
                         tracing::warn!(broker = NAME, code, %msg, "Alpaca refused the stream of prices");
                         return Err(Ended::Unauthorized);
                     }
-                    wire::Tick::Success { .. }
-                    | wire::Tick::Subscription { .. }
-                    | wire::Tick::Quote { .. }
-                    | wire::Tick::Trade { .. }
-                    | wire::Tick::Status { .. }
+                    wire::Tick::Success(_)
+                    | wire::Tick::Subscription(_)
+                    | wire::Tick::Quote(..)
+                    | wire::Tick::Trade(..)
+                    | wire::Tick::Status(..)
                     | wire::Tick::Other => {}
                 }
             }

@@ -16,6 +16,7 @@ use trade_actors::ports::clock::SystemClock;
 
 use super::{Alpaca, map, wire};
 use crate::brokers::credentials::Auth;
+use crate::brokers::venue::number::Num;
 use crate::brokers::{NoSecrets, sample};
 use crate::config::AlpacaConfig;
 
@@ -248,20 +249,14 @@ fn a_recorded_order_is_read() {
         "type":"limit","side":"buy","time_in_force":"day","limit_price":"190.5","stop_price":null,
         "status":"accepted","extended_hours":false,"legs":null,"position_intent":"buy_to_open"}"#;
     let order: wire::Order = serde_json::from_str(text).unwrap();
-    assert_eq!(
-        (order.qty, order.filled_qty),
-        (Some(wire::Num(Decimal::TEN)), Some(wire::Num(Decimal::ZERO)))
-    );
+    assert_eq!((order.qty, order.filled_qty), (Some(Num(Decimal::TEN)), Some(Num(Decimal::ZERO))));
     assert_eq!(order.submitted_at, "2024-06-06T13:46:03.1Z".parse::<DateTime<Utc>>().ok());
     let update = format!(
         r#"{{"event":"partial_fill","execution_id":"e1","timestamp":"2024-06-06T13:46:04.123456789Z",
             "price":"190.5","qty":"4","position_qty":"4","order":{text}}}"#
     );
     let update: wire::TradeUpdate = serde_json::from_str(&update).unwrap();
-    assert_eq!(
-        (update.price, update.qty),
-        (Some(wire::Num(Decimal::new(1_905, 1))), Some(wire::Num(4.into())))
-    );
+    assert_eq!((update.price, update.qty), (Some(Num(Decimal::new(1_905, 1))), Some(Num(4.into()))));
     let clock = r#"{"timestamp":"2024-06-06T10:00:00.5-04:00","is_open":true,"next_open":"2024-06-07T09:30:00-04:00",
         "next_close":"2024-06-06T16:00:00-04:00"}"#;
     let clock: wire::MarketClock = serde_json::from_str(clock).unwrap();

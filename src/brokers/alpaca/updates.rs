@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use secrecy::ExposeSecret;
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
@@ -162,8 +163,8 @@ async fn greet(session: &Session) -> Result<Socket, Ended> {
     };
     write(&mut socket, Message::text(who.to_string())).await?;
     let answer = frame(&mut socket, "authorization").await?;
-    let said: wire::Authorization =
-        serde_json::from_value(answer).map_err(|_| Ended::Broken("no answer to the greeting".to_owned()))?;
+    let said: wire::Authorization = serde_json::from_str(answer.get())
+        .map_err(|_| Ended::Broken("no answer to the greeting".to_owned()))?;
     if said.status != "authorized" {
         return Err(Ended::Unauthorized);
     }
@@ -174,7 +175,7 @@ async fn greet(session: &Session) -> Result<Socket, Ended> {
 }
 
 /// Waits for a frame of one stream.
-async fn frame(socket: &mut Socket, stream: &str) -> Result<serde_json::Value, Ended> {
+async fn frame(socket: &mut Socket, stream: &str) -> Result<Box<RawValue>, Ended> {
     let waiting = async {
         while let Some(message) = socket.next().await {
             let message = message.map_err(|error| error.to_string())?;
@@ -195,7 +196,7 @@ async fn hear(text: &str, session: &Session, account: &Weak<AlpacaAccount>) {
     let Some(account) = account.upgrade() else { return };
     let update = match serde_json::from_str::<wire::Frame>(text) {
         Ok(frame) if frame.stream == "trade_updates" => {
-            serde_json::from_value::<wire::TradeUpdate>(frame.data).ok()
+            serde_json::from_str::<wire::TradeUpdate>(frame.data.get()).ok()
         }
         Ok(_) => return,
         Err(_) => None,

@@ -4,44 +4,12 @@
 //! be read is not.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use rust_decimal::Decimal;
-use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-/// A decimal that comes as a string (trading) or as a number (market data).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Num(pub Decimal);
-
-impl<'de> Deserialize<'de> for Num {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Digits;
-        impl Visitor<'_> for Digits {
-            type Value = Num;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a decimal number, as a string or a number")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Num, E> {
-                let read = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
-                read.map(Num).map_err(|_| E::custom("not a decimal number"))
-            }
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Num, E> {
-                Ok(Num(Decimal::from(number)))
-            }
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Num, E> {
-                Ok(Num(Decimal::from(number)))
-            }
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Num, E> {
-                // The shortest text that reads back as the same number is what the venue wrote: it writes at most
-                // 15 digits.
-                self.visit_str(&number.to_string())
-            }
-        }
-        deserializer.deserialize_any(Digits)
-    }
-}
+use crate::brokers::venue::number::Num;
 
 /// `GET /v2/account`.
 #[derive(Clone, Debug, Deserialize)]
@@ -284,7 +252,7 @@ pub struct Frame {
     /// `authorization`, `listening` or `trade_updates`.
     pub stream: String,
     /// What it says.
-    pub data: serde_json::Value,
+    pub data: Box<RawValue>,
 }
 
 /// The answer to `authenticate`.
@@ -316,86 +284,140 @@ pub struct TradeUpdate {
 }
 
 /// One message of the market data stream.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "T")]
+#[derive(Clone, Debug)]
 pub enum Tick {
     /// Said at the session's start.
-    #[serde(rename = "success")]
-    Success {
-        /// `connected` or `authenticated`.
-        msg: String,
-    },
+    Success(Said),
     /// Refused.
-    #[serde(rename = "error")]
-    Error {
-        /// Which: 402 credentials, 405 too many symbols, 406 too many connections, 409 no subscription.
-        code: i64,
-        /// In words.
-        #[serde(default)]
-        msg: String,
-    },
+    Error(Error),
     /// What is streamed now.
-    #[serde(rename = "subscription")]
-    Subscription {
-        /// Symbols whose quotes are.
-        #[serde(default)]
-        quotes: Vec<String>,
-    },
+    Subscription(Subscription),
     /// New best prices.
-    #[serde(rename = "q")]
-    Quote {
-        /// Of what.
-        #[serde(rename = "S")]
-        symbol: String,
-        /// The prices.
-        #[serde(flatten)]
-        best: BestPrices,
-    },
+    Quote(Of, BestPrices),
     /// A trade.
-    #[serde(rename = "t")]
-    Trade {
-        /// Of what.
-        #[serde(rename = "S")]
-        symbol: String,
-        /// Its price.
-        p: Num,
-        /// When.
-        t: DateTime<Utc>,
-    },
+    Trade(Of, Trade),
     /// Trading was halted or resumed.
-    #[serde(rename = "s")]
-    Status {
-        /// Of what.
-        #[serde(rename = "S")]
-        symbol: String,
-        /// Which: `H` and `2` halted, `T`, `3` and `5` resumed.
-        #[serde(default)]
-        sc: String,
-    },
+    Status(Of, Status),
     /// Anything else.
-    #[serde(other)]
     Other,
+}
+
+/// What a message of the market data stream is.
+#[derive(Debug, Deserialize)]
+struct Kind {
+    #[serde(rename = "T")]
+    name: String,
+}
+
+/// What a message is about.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Of {
+    /// The symbol.
+    #[serde(rename = "S")]
+    pub symbol: String,
+}
+
+/// A word of the greeting.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Said {
+    /// `connected` or `authenticated`.
+    pub msg: String,
+}
+
+/// A wish that was refused.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Error {
+    /// Which: 402 credentials, 405 too many symbols, 406 too many connections, 409 no subscription.
+    pub code: i64,
+    /// In words.
+    #[serde(default)]
+    pub msg: String,
+}
+
+/// What is streamed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Subscription {
+    /// Symbols whose quotes are.
+    #[serde(default)]
+    pub quotes: Vec<String>,
+}
+
+/// A trade on the stream.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Trade {
+    /// Its price.
+    pub p: Num,
+    /// When.
+    pub t: DateTime<Utc>,
+}
+
+/// Whether a symbol is traded.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// Which: `H` and `2` halted, `T`, `3` and `5` resumed.
+    #[serde(default)]
+    pub sc: String,
+}
+
+impl Tick {
+    /// Reads a frame of the market data stream, which holds several messages.
+    ///
+    /// Each is read from its own text: what serde reads by a tag, or flattens, goes through a buffer in which numbers
+    /// are floats.
+    ///
+    /// # Errors
+    /// When it is no list of messages, or one of a known kind cannot be read.
+    pub fn all(frame: &str) -> serde_json::Result<Vec<Self>> {
+        let messages: Vec<&RawValue> = serde_json::from_str(frame)?;
+        messages.into_iter().map(|message| Self::read(message.get())).collect()
+    }
+
+    fn read(text: &str) -> serde_json::Result<Self> {
+        use serde_json::from_str as read;
+        let kind: Kind = read(text)?;
+        Ok(match kind.name.as_str() {
+            "success" => Self::Success(read(text)?),
+            "error" => Self::Error(read(text)?),
+            "subscription" => Self::Subscription(read(text)?),
+            "q" => Self::Quote(read(text)?, read(text)?),
+            "t" => Self::Trade(read(text)?, read(text)?),
+            "s" => Self::Status(read(text)?, read(text)?),
+            _ => Self::Other,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn num(json: &str) -> String {
-        serde_json::from_str::<Num>(json).unwrap().0.to_string()
-    }
+    /// Twenty digits, more than a float holds.
+    const AMOUNT: &str = "1234567890.1234567891";
 
     #[test]
-    fn numbers_are_exact_whether_they_are_text_or_not() {
-        assert_eq!(num("\"190.50\""), "190.50");
-        assert_eq!(num("190.52"), "190.52");
-        assert_eq!(num("0.1"), "0.1");
-        assert_eq!(num("7"), "7");
-        assert_eq!(num("-3"), "-3");
-        assert_eq!(num("0.000000001"), "0.000000001");
-        assert_eq!(num("\"1e-7\""), "0.0000001");
-        for bad in ["\"\"", "\"abc\"", "\"NaN\"", "true", "[1]", "1e300"] {
-            assert!(serde_json::from_str::<Num>(bad).is_err(), "{bad}");
+    fn amounts_on_both_streams_are_exact_whether_they_are_text_or_not() {
+        for said in [AMOUNT.to_owned(), format!("\"{AMOUNT}\"")] {
+            let frame = format!(
+                r#"{{"stream":"trade_updates","data":{{"event":"fill","qty":{said},"price":{said},
+                "order":{{"id":"a","client_order_id":"b","status":"filled","filled_qty":{said},
+                "legs":[{{"id":"c","client_order_id":"d","status":"held","stop_price":{said}}}]}}}}}}"#
+            );
+            let frame: Frame = serde_json::from_str(&frame).unwrap();
+            let update: TradeUpdate = serde_json::from_str(frame.data.get()).unwrap();
+            let leg = update.order.legs.unwrap().remove(0);
+            for told in [update.qty, update.price, update.order.filled_qty, leg.stop_price] {
+                assert_eq!(told.unwrap().0.to_string(), AMOUNT);
+            }
+            let ticks = Tick::all(&format!(
+                r#"[{{"T":"t","S":"AAPL","p":{said},"t":"2024-06-06T13:46:03Z"}},
+                {{"T":"q","S":"AAPL","bp":{said},"ap":{said},"t":"2024-06-06T13:46:03Z"}}]"#
+            ));
+            let [Tick::Trade(_, trade), Tick::Quote(_, best)] = &ticks.unwrap()[..] else {
+                panic!("a trade and a quote")
+            };
+            for told in [trade.p, best.bp, best.ap] {
+                assert_eq!(told.0.to_string(), AMOUNT);
+            }
         }
     }
 
@@ -403,9 +425,17 @@ mod tests {
     fn a_data_message_of_an_unknown_kind_is_tolerated() {
         let text = r#"[{"T":"b","S":"AAPL","o":1},{"T":"q","S":"AAPL","bx":"V","bp":190.5,"bs":1,"ax":"V",
             "ap":190.52,"as":2,"c":["R"],"z":"C","t":"2024-06-06T13:46:03.123456789Z"}]"#;
-        let ticks: Vec<Tick> = serde_json::from_str(text).unwrap();
+        let ticks = Tick::all(text).unwrap();
         assert!(matches!(ticks[0], Tick::Other));
-        let Tick::Quote { symbol, best } = &ticks[1] else { panic!("{ticks:?}") };
-        assert_eq!((symbol.as_str(), best.ap.0.to_string()), ("AAPL", "190.52".to_owned()));
+        let Tick::Quote(of, best) = &ticks[1] else { panic!("{ticks:?}") };
+        assert_eq!((of.symbol.as_str(), best.ap.0.to_string()), ("AAPL", "190.52".to_owned()));
+    }
+
+    #[test]
+    fn a_data_message_that_cannot_be_read_is_an_error() {
+        for bad in [r#"{"T":"q"}"#, r#"[{"S":"AAPL"}]"#, r#"[{"T":"q","S":"AAPL"}]"#, r#"[{"T":"t","p":1}]"#]
+        {
+            assert!(Tick::all(bad).is_err(), "{bad}");
+        }
     }
 }

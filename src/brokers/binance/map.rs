@@ -14,39 +14,13 @@ use trade_actors::domain::signal::{OrderKind, Side, Trail};
 use super::{ABOUT, bips, wire};
 use crate::brokers::venue::call::Call;
 use crate::brokers::venue::orders;
+use crate::brokers::venue::pairs;
 use crate::brokers::venue::verdict::{Verdict, refusal};
 use crate::brokers::venue::{Heard, Tick};
 
-/// Returns the symbol of an asset that is bought with the settlement currency.
-pub(in crate::brokers) fn pair(asset: &str, settlement: &str) -> Option<Symbol> {
-    format!("{asset}/{settlement}").parse().ok()
-}
-
-/// Returns our name of one of their symbols; `None`: it trades against other money.
-pub(in crate::brokers) fn ours(name: &str, settlement: &str) -> Option<Symbol> {
-    pair(name.strip_suffix(settlement).filter(|base| !base.is_empty())?, settlement)
-}
-
-/// Returns their name of one of our symbols; `None`: it trades against other money.
-pub(in crate::brokers) fn theirs(symbol: Symbol, settlement: &str) -> Option<String> {
-    let (base, quote) = symbol.as_str().split_once('/')?;
-    (quote == settlement).then(|| format!("{base}{quote}"))
-}
-
-/// Returns their name of one of our symbols, at the market of this title.
-///
-/// # Errors
-/// When it trades against other money.
-pub(in crate::brokers) fn listed(title: &str, symbol: Symbol, settlement: &str) -> Result<String, Verdict> {
-    theirs(symbol, settlement).ok_or_else(|| {
-        let said = format!("{symbol} does not trade against {settlement}");
-        Verdict::refused(title, RefusalCode::InvalidSymbol, &said)
-    })
-}
-
 /// Returns what to say so that the best prices of symbols are told, or no longer.
 pub(in crate::brokers) fn wish(symbols: &[Symbol], is_wanted: bool, settlement: &str) -> String {
-    let names = symbols.iter().filter_map(|symbol| theirs(*symbol, settlement));
+    let names = symbols.iter().filter_map(|symbol| pairs::joined(*symbol, settlement));
     let streams: Vec<_> = names.map(|name| format!("{}@bookTicker", name.to_ascii_lowercase())).collect();
     let method = if is_wanted { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
     json!({"method": method, "params": streams, "id": 1}).to_string()
@@ -172,7 +146,7 @@ pub(super) fn instrument(row: &wire::Listed, settlement: &str) -> Option<Instrum
     if row.quote_asset != settlement {
         return None;
     }
-    rules(pair(&row.base_asset, settlement)?, &row.filters, row.status == "TRADING")
+    rules(pairs::pair(&row.base_asset, settlement)?, &row.filters, row.status == "TRADING")
 }
 
 /// Returns the rules of a symbol; `None`: they cannot be read.
@@ -246,6 +220,6 @@ fn executed(news: &wire::Execution, settlement: &str) -> Option<OrderReport> {
 /// Reads a frame of the stream of prices; `None`: it tells none.
 pub(in crate::brokers) fn tick(frame: &str, settlement: &str) -> Option<Tick> {
     let best: wire::BestTick = serde_json::from_str(frame).ok()?;
-    let symbol = ours(&best.s, settlement)?;
+    let symbol = pairs::split(&best.s, settlement)?;
     Some(Tick::Best { symbol, bid: best.b.0, ask: best.a.0, last: None })
 }

@@ -80,10 +80,10 @@ pub(in crate::brokers) struct Trade {
     pub(in crate::brokers) time: Option<i64>,
 }
 
-/// `GET /api/v3/exchangeInfo`.
+/// `GET /api/v3/exchangeInfo`, and the futures market's.
 #[derive(Debug, Deserialize)]
-pub(super) struct ExchangeInfo {
-    pub(super) symbols: Vec<Listed>,
+pub(in crate::brokers) struct ExchangeInfo<Row> {
+    pub(in crate::brokers) symbols: Vec<Row>,
 }
 
 /// Something that is traded.

@@ -15,6 +15,7 @@ use super::{ABOUT, CALLBACK, wire};
 use crate::brokers::binance::{map as spot, wire as told};
 use crate::brokers::venue::call::Call;
 use crate::brokers::venue::orders;
+use crate::brokers::venue::pairs;
 use crate::brokers::venue::verdict::Verdict;
 use crate::brokers::venue::{Ear, Heard, Holdings, Unit};
 
@@ -220,7 +221,7 @@ pub(super) fn holdings(account: &wire::Account, settlement: &str) -> Result<Hold
         }
         invested += position.notional.0.abs();
         let cost = position.notional.0 - position.unrealized_profit.0;
-        if let Some(symbol) = spot::ours(&position.symbol, settlement) {
+        if let Some(symbol) = pairs::split(&position.symbol, settlement) {
             holdings.units.push(unit(symbol, position.amount.0, cost));
             holdings.cash -= cost;
             worth += position.notional.0;
@@ -243,7 +244,7 @@ pub(super) fn instrument(row: &wire::Listed, settlement: &str) -> Option<Instrum
         && row.quote_asset == settlement
         && row.margin_asset == settlement
         && row.symbol.strip_suffix(settlement) == Some(row.base_asset.as_str());
-    let symbol = spot::pair(&row.base_asset, settlement).filter(|_| is_ours)?;
+    let symbol = pairs::pair(&row.base_asset, settlement).filter(|_| is_ours)?;
     spot::rules(symbol, &row.filters, row.status == "TRADING")
 }
 

@@ -93,12 +93,6 @@ impl Algo {
     }
 }
 
-/// `GET /fapi/v1/exchangeInfo`.
-#[derive(Debug, Deserialize)]
-pub(super) struct ExchangeInfo {
-    pub(super) symbols: Vec<Listed>,
-}
-
 /// A contract.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

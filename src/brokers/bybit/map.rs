@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use trade_actors::domain::ids::{BrokerOrderId, ClientOrderId, ExecutionId};
-use trade_actors::domain::instrument::{AssetClass, Instrument, Symbol};
+use trade_actors::domain::instrument::{AssetClass, Instrument};
 use trade_actors::domain::money::{Money, Price, Quantity};
 use trade_actors::domain::order::{Fill, Ticket, TimeInForce};
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
@@ -16,6 +16,7 @@ use super::{ABOUT, wire};
 use crate::brokers::venue::call::Call;
 use crate::brokers::venue::number::Num;
 use crate::brokers::venue::orders;
+use crate::brokers::venue::pairs;
 use crate::brokers::venue::verdict::{Verdict, refusal};
 use crate::brokers::venue::{Ear, Heard, Holdings, Tick, Unit};
 
@@ -27,22 +28,6 @@ const PLAIN: &str = "Order";
 const HOLDING: &str = "tpslOrder";
 /// What an ear keeps the whole of a filled order under, whose executions it has not all heard; the others have ids.
 const ALL_OF_IT: &str = "all";
-
-/// Returns the symbol of a coin that is bought with the settlement currency.
-fn pair(coin: &str, settlement: &str) -> Option<Symbol> {
-    format!("{coin}/{settlement}").parse().ok()
-}
-
-/// Returns our name of one of their symbols; `None`: it trades against other money.
-pub(super) fn ours(name: &str, settlement: &str) -> Option<Symbol> {
-    pair(name.strip_suffix(settlement).filter(|base| !base.is_empty())?, settlement)
-}
-
-/// Returns their name of one of our symbols; `None`: it trades against other money.
-pub(super) fn theirs(symbol: Symbol, settlement: &str) -> Option<String> {
-    let (base, quote) = symbol.as_str().split_once('/')?;
-    (quote == settlement).then(|| format!("{base}{quote}"))
-}
 
 /// Reads nanoseconds since 1970.
 pub(super) fn nanos(text: &str) -> Option<DateTime<Utc>> {
@@ -204,7 +189,7 @@ pub(super) fn holdings(wallets: &[wire::Wallet], settlement: &str) -> Holdings {
         let all = coin.wallet_balance.0;
         if coin.coin == settlement {
             (holdings.cash, holdings.free) = (all, all - coin.locked.0);
-        } else if let Some(symbol) = pair(&coin.coin, settlement)
+        } else if let Some(symbol) = pairs::pair(&coin.coin, settlement)
             && !all.is_zero()
         {
             holdings.units.push(Unit { symbol, net: all, average: None });
@@ -220,7 +205,7 @@ pub(super) fn instrument(row: &wire::Listed, settlement: &str) -> Option<Instrum
     }
     let step = Quantity::new(row.lot_size_filter.base_precision.0.normalize()).ok()?;
     Some(Instrument {
-        symbol: pair(&row.base_coin, settlement)?,
+        symbol: pairs::pair(&row.base_coin, settlement)?,
         class: AssetClass::Crypto,
         tick: Price::new(row.price_filter.tick_size.0.normalize()).ok()?,
         lot: step,
@@ -340,7 +325,7 @@ pub(super) fn tick(ear: &mut Ear, frame: &str, settlement: &str) -> Option<Tick>
     }
     frame.topic.as_deref().filter(|topic| topic.starts_with(BEST))?;
     let best: wire::Best = serde_json::from_str(frame.data?.get()).ok()?;
-    let symbol = ours(&best.s, settlement)?;
+    let symbol = pairs::split(&best.s, settlement)?;
     let is_whole = frame.kind.as_deref() == Some("snapshot");
     let mut side = |name: &str, rows: &[(Num, Num)]| {
         let key = format!("{name} {}", best.s);

@@ -73,16 +73,6 @@ fn other_credentials_sign_nothing() {
     assert!(sign::request(None, &call, &moment(0)).unwrap().headers.is_empty());
 }
 
-#[test]
-fn symbols_are_theirs_and_ours_where_they_trade_against_our_money() {
-    let btc: Symbol = "BTC/USDT".parse().unwrap();
-    assert_eq!(map::theirs(btc, "USDT").as_deref(), Some("BTCUSDT"));
-    assert_eq!(map::ours("BTCUSDT", "USDT"), Some(btc));
-    assert_eq!(map::theirs("BTC/EUR".parse().unwrap(), "USDT"), None);
-    assert_eq!(map::ours("BTCEUR", "USDT"), None);
-    assert_eq!(map::ours("USDT", "USDT"), None);
-}
-
 fn order(kind: OrderKind) -> Ticket {
     let quantity = Quantity::new(dec("0.0100")).unwrap();
     Ticket { symbol: "BTC/USDT".parse().unwrap(), quantity, kind, ..sample::ticket() }

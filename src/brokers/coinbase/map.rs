@@ -16,26 +16,21 @@ use trade_actors::domain::signal::{OrderKind, Side};
 
 use super::{ABOUT, errors, wire};
 use crate::brokers::venue::orders;
+use crate::brokers::venue::pairs;
 use crate::brokers::venue::verdict::{Verdict, refusal};
 
 /// Decimals of a price that is worked out.
 const PRICE_DP: u32 = 10;
 
-/// Returns the symbol of a currency that is bought with the settlement currency.
-pub(super) fn pair(base: &str, settlement: &str) -> Option<Symbol> {
-    format!("{base}/{settlement}").parse().ok()
-}
-
 /// Returns our name of one of their products; `None`: it trades against other money.
 pub(super) fn ours(product: &str, settlement: &str) -> Option<Symbol> {
     let (base, quote) = product.split_once('-')?;
-    pair(Some(base).filter(|base| !base.is_empty() && quote == settlement)?, settlement)
+    pairs::pair(Some(base).filter(|base| !base.is_empty() && quote == settlement)?, settlement)
 }
 
 /// Returns their name of one of our symbols; `None`: it trades against other money.
 pub(super) fn theirs(symbol: Symbol, settlement: &str) -> Option<String> {
-    let (base, quote) = symbol.as_str().split_once('/')?;
-    (quote == settlement).then(|| format!("{base}-{quote}"))
+    pairs::coin(&symbol, settlement).map(|coin| format!("{coin}-{settlement}"))
 }
 
 /// Words an order.
@@ -212,7 +207,7 @@ pub(super) fn instrument(row: &wire::Product, settlement: &str) -> Option<Instru
     if row.quote_currency_id != settlement || row.product_type != "SPOT" {
         return None;
     }
-    let symbol = pair(&row.base_currency_id, settlement)?;
+    let symbol = pairs::pair(&row.base_currency_id, settlement)?;
     if theirs(symbol, settlement)? != row.product_id {
         return None;
     }

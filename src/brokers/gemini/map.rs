@@ -14,6 +14,7 @@ use trade_actors::domain::signal::{OrderKind, Side};
 
 use super::{ABOUT, errors, wire};
 use crate::brokers::venue::orders;
+use crate::brokers::venue::pairs;
 use crate::brokers::venue::verdict::{Verdict, refusal};
 use crate::brokers::venue::{Ear, Heard, Tick};
 
@@ -22,21 +23,14 @@ pub(super) const ORDERS: &str = "orders";
 /// The code of a subscription that its credentials do not allow.
 const UNAUTHORIZED: i64 = -1002;
 
-/// Returns the symbol of an asset that is bought with the settlement currency.
-pub(super) fn pair(asset: &str, settlement: &str) -> Option<Symbol> {
-    format!("{asset}/{settlement}").parse().ok()
-}
-
 /// Returns their name of one of our symbols; `None`: it trades against other money.
 pub(super) fn theirs(symbol: Symbol, settlement: &str) -> Option<String> {
-    let (base, quote) = symbol.as_str().split_once('/')?;
-    (quote == settlement).then(|| format!("{base}{quote}").to_ascii_lowercase())
+    pairs::joined(symbol, settlement).map(|name| name.to_ascii_lowercase())
 }
 
 /// Returns our name of one of their symbols that was asked for; `None`: it trades against other money.
 fn ours(name: &str, settlement: &str) -> Option<Symbol> {
-    let name = name.to_ascii_uppercase();
-    pair(name.strip_suffix(settlement).filter(|base| !base.is_empty())?, settlement)
+    pairs::split(&name.to_ascii_uppercase(), settlement)
 }
 
 /// Words an order; one at the market takes the price that it may trade at.
@@ -168,7 +162,7 @@ pub(super) fn instrument(row: &wire::Details, settlement: &str) -> Option<Instru
     }
     let lot = Quantity::new(row.tick_size.0.normalize()).ok()?;
     Some(Instrument {
-        symbol: pair(&row.base_currency, settlement)?,
+        symbol: pairs::pair(&row.base_currency, settlement)?,
         class: AssetClass::Crypto,
         tick: Price::new(row.quote_increment.0.normalize()).ok()?,
         lot,

@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use trade_actors::domain::instrument::Symbol;
 
 use super::wire;
+use crate::brokers::venue::pairs;
 
 /// Coins that have a name of Kraken's own.
 const ALIASES: [(&str, &str); 2] = [("XBT", "BTC"), ("XDG", "DOGE")];
@@ -84,5 +85,5 @@ fn ours<'a>(key: &str, row: &'a wire::Pair) -> Option<(&'a str, &'a str)> {
 /// Returns our name of a pair; `None`: it trades against other money.
 pub(super) fn symbol(key: &str, row: &wire::Pair, settlement: &str) -> Option<Symbol> {
     let (base, quote) = ours(key, row)?;
-    (quote == settlement).then(|| format!("{base}/{quote}").parse().ok())?
+    pairs::pair(Some(base).filter(|_| quote == settlement)?, settlement)
 }

@@ -150,7 +150,7 @@ fn every_kind_of_order_is_written_as_kraken_documents_it() {
 
 #[test]
 fn what_kraken_has_not_is_refused_by_name_and_not_held() {
-    let kraken = Kraken::new("USD", Tier::Intermediate);
+    let kraken = Kraken::new("USD".to_owned(), Tier::Intermediate);
     let why = |ticket: &Ticket| match map::new_order(ticket, "XBTUSD") {
         Err(Verdict::Refused(refusal)) => refusal.message,
         other => panic!("{ticket:?}: {other:?}"),
@@ -372,7 +372,7 @@ fn only_errors_are_failures_and_what_is_unclear_is_not_known() {
     {
         assert!(matches!(judge(status, body), Err(Verdict::Lost(_))), "{status} {body}");
     }
-    let kraken = Kraken::new("USD", Tier::Intermediate);
+    let kraken = Kraken::new("USD".to_owned(), Tier::Intermediate);
     let locked = reply(200, r#"{"error":["EGeneral:Temporary lockout"]}"#);
     assert_eq!(kraken.locked_out(&locked), Some(Duration::from_secs(900)));
     assert_eq!(kraken.locked_out(&reply(200, r#"{"error":["EAPI:Invalid key"]}"#)), None);
@@ -401,7 +401,7 @@ fn prices_are_read_from_the_stream_where_they_are_of_our_money() {
     assert_eq!(news::ticks(&frame("BTC/USD"), "USD"), [best]);
     assert_eq!(news::ticks(&frame("BTC/EUR"), "USD"), []);
     assert_eq!(news::ticks(r#"{"channel":"heartbeat"}"#, "USD"), []);
-    let kraken = Kraken::new("USD", Tier::Intermediate);
+    let kraken = Kraken::new("USD".to_owned(), Tier::Intermediate);
     let wished = kraken.wish(&["BTC/USD".parse().unwrap(), "BTC/EUR".parse().unwrap()], true);
     let wished: serde_json::Value = serde_json::from_str(&wished[0]).unwrap();
     assert_eq!(

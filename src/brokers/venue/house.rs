@@ -44,23 +44,62 @@ pub struct Own {
     pub stream: &'static str,
 }
 
-impl Addresses {
-    /// Returns a venue's own addresses, or those that are configured instead; prices are always the real market's.
+/// Where a venue is, and the money that accounts are counted in there, as long as nothing else is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Usual {
+    /// Where real money is.
+    pub live: Own,
+    /// Where made-up money is; absent: nowhere.
+    pub paper: Option<Own>,
+    /// Prices and instruments.
+    pub data: &'static str,
+    /// Prices as they change.
+    pub data_stream: &'static str,
+    /// The money.
+    pub settlement: &'static str,
+}
+
+impl Usual {
+    /// Opens a venue, which is made with the money that accounts are counted in; nothing is sent.
+    ///
+    /// # Errors
+    /// When an address is none, or the build has no usable cryptography.
+    pub fn open<V: Venue>(
+        &self,
+        config: &VenueConfig,
+        ground: &Ground<'_>,
+        venue: impl FnOnce(String) -> V,
+    ) -> Result<Arc<dyn House>, SetUpError> {
+        self.open_at(self.addresses(config)?, config, ground, venue)
+    }
+
+    /// Opens a venue at addresses that are partly its own doing; nothing is sent.
+    ///
+    /// # Errors
+    /// When the build has no usable cryptography.
+    pub fn open_at<V: Venue>(
+        &self,
+        addresses: Addresses,
+        config: &VenueConfig,
+        ground: &Ground<'_>,
+        venue: impl FnOnce(String) -> V,
+    ) -> Result<Arc<dyn House>, SetUpError> {
+        let settlement = if config.settlement.is_empty() { self.settlement } else { &config.settlement };
+        let timeout = Duration::from_millis(config.timeout_ms.into());
+        VenueHouse::open(Arc::new(venue(settlement.to_owned())), addresses, timeout, ground)
+    }
+
+    /// Returns these addresses, or those that are configured instead; prices are always the real market's.
     ///
     /// # Errors
     /// When one is no address.
-    pub fn of(
-        config: &VenueConfig,
-        live: Own,
-        paper: Option<Own>,
-        (data, data_stream): (&str, &str),
-    ) -> Result<Self, SetUpError> {
+    pub fn addresses(&self, config: &VenueConfig) -> Result<Addresses, SetUpError> {
         let url = |given: &str, own: &str, name| {
             let text = if given.is_empty() { own } else { given };
             Url::parse(text).map_err(|_| SetUpError::Address(name))
         };
-        let data_url = url(&config.data_url, data, "data_url")?;
-        let data_stream = url(&config.data_stream_url, data_stream, "data_stream_url")?;
+        let data_url = url(&config.data_url, self.data, "data_url")?;
+        let data_stream = url(&config.data_stream_url, self.data_stream, "data_stream_url")?;
         let hosts = |rest: Url, stream: Url| Hosts {
             rest,
             stream,
@@ -68,17 +107,17 @@ impl Addresses {
             data_stream: data_stream.clone(),
         };
         let live = hosts(
-            url(&config.live_url, live.rest, "live_url")?,
-            url(&config.live_stream_url, live.stream, "live_stream_url")?,
+            url(&config.live_url, self.live.rest, "live_url")?,
+            url(&config.live_stream_url, self.live.stream, "live_stream_url")?,
         );
-        let paper = match paper {
+        let paper = match &self.paper {
             Some(paper) => Some(hosts(
                 url(&config.paper_url, paper.rest, "paper_url")?,
                 url(&config.paper_stream_url, paper.stream, "paper_stream_url")?,
             )),
             None => None,
         };
-        Ok(Self { live, paper })
+        Ok(Addresses { live, paper })
     }
 }
 

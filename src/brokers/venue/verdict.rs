@@ -22,7 +22,7 @@ pub enum Verdict {
         /// How long to wait.
         retry_after: Duration,
     },
-    /// It was held back here, so that half of what the venue allows is not exceeded.
+    /// It was held back here, so that half of what the venue allows is not exceeded, or until the venue takes more.
     Held {
         /// When it may be sent.
         wait: Duration,

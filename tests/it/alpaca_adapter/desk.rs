@@ -301,6 +301,13 @@ pub(super) fn not_received<T: std::fmt::Debug>(answer: Result<T, BrokerError>) -
     }
 }
 
+pub(super) fn held_back<T: std::fmt::Debug>(answer: Result<T, BrokerError>) -> Duration {
+    match answer {
+        Err(BrokerError::HeldBack { wait, .. }) => wait,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Returns settings under which the venue is Alpaca.
 pub(super) fn settings(venue: &venues::alpaca::Alpaca) -> AlpacaConfig {
     let url = venue.urls().url;

@@ -100,7 +100,7 @@ async fn too_many_requests_were_not_received_and_nothing_is_asked_before_the_tim
     assert_eq!(not_received(desk.broker.submit(desk.buy("1")).await), Duration::from_secs(7));
     let before = desk.world().rate(KEY).total;
     clock.turn(1);
-    assert_eq!(not_received(desk.broker.submit(desk.buy("1")).await), Duration::from_secs(6));
+    assert_eq!(held_back(desk.broker.submit(desk.buy("1")).await), Duration::from_secs(6));
     assert_eq!(desk.world().rate(KEY).total, before);
     clock.turn(6);
     desk.broker.submit(desk.buy("1")).await.unwrap();
@@ -188,7 +188,7 @@ async fn no_more_than_half_of_the_allowance_is_used() {
     while let Some(answer) = asking.join_next().await {
         match answer.unwrap() {
             Ok(_) => answered += 1,
-            Err(BrokerError::NotReceived { .. }) => told_to_wait += 1,
+            Err(BrokerError::HeldBack { .. }) => told_to_wait += 1,
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -257,7 +257,7 @@ async fn credentials_that_are_refused_again_and_again_are_asked_with_no_more_oft
         assert_eq!(refused(desk.broker.positions().await).0, RefusalCode::AuthFailed);
     }
     // Though the credentials are read anew for each, what was asked with them before counts.
-    not_received(desk.broker.positions().await);
+    held_back(desk.broker.positions().await);
     assert_eq!(desk.requests("GET", "/v2/positions"), 15);
     clock.turn(1);
     assert_eq!(refused(desk.broker.positions().await).0, RefusalCode::AuthFailed);

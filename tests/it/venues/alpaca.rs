@@ -2,7 +2,7 @@
 
 use trade_actors::domain::order::Mode;
 
-use super::desk::Place;
+use super::place::{Place, url};
 
 pub(crate) const PLACE: Place = Place {
     name: "alpaca",
@@ -12,11 +12,10 @@ pub(crate) const PLACE: Place = Place {
     per_coin: 100,
     key: ("PKTWELVESIGNALS", "a-secret-of-the-tests"),
     lead: |urls, config| {
-        let url = urls["url"].as_str().unwrap();
+        let url = url(urls, "url");
         let alpaca = &mut config.alpaca;
-        (alpaca.live_url, alpaca.paper_url, alpaca.data_url) =
-            (url.to_owned(), url.to_owned(), url.to_owned());
         alpaca.data_stream_url = url.replace("http://", "ws://");
+        (alpaca.live_url, alpaca.paper_url, alpaca.data_url) = (url.clone(), url.clone(), url);
         // What the tests ask in seconds, a person asks in minutes.
         alpaca.requests_per_minute = 10_000;
     },

@@ -3,7 +3,8 @@
 use trade_actors::domain::order::Mode;
 use trade_actors::ports::broker::IdScope;
 
-use super::desk::{Desk, Place, keeps_its_promises, refuses_in_standard_codes, tries_credentials_out};
+use super::desk::{Desk, keeps_its_promises, refuses_in_standard_codes, tries_credentials_out};
+use super::place::{Place, led};
 
 pub(crate) const PLACE: Place = Place {
     name: "binance",
@@ -13,11 +14,8 @@ pub(crate) const PLACE: Place = Place {
     per_coin: 1,
     key: ("BINANCEKEY", "a-secret-of-the-tests"),
     lead: |urls, config| {
-        let url = |name: &str| urls[name].as_str().unwrap().to_owned();
-        let binance = &mut config.binance;
-        (binance.live_url, binance.paper_url, binance.data_url) = (url("url"), url("url"), url("url"));
-        (binance.live_stream_url, binance.paper_stream_url) = (url("ws_api_url"), url("ws_api_url"));
-        binance.data_stream_url = format!("{}/ws", url("stream_url"));
+        config.binance = led(urls, "ws_api_url", "stream_url");
+        config.binance.data_stream_url.push_str("/ws");
     },
     orders: "POST /api/v3/order",
 };

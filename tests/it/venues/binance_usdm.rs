@@ -15,9 +15,9 @@ use venues::faults::{Action, Rule, When};
 use venues::feed;
 
 use super::desk::{
-    Desk, Place, dec, executed, keeps_its_promises, price, refused, refuses_in_standard_codes,
-    tries_credentials_out,
+    Desk, dec, executed, keeps_its_promises, price, refused, refuses_in_standard_codes, tries_credentials_out,
 };
+use super::place::{Place, led, url};
 use crate::support::{wait_for, wait_until};
 
 pub(crate) const PLACE: Place = Place {
@@ -28,13 +28,9 @@ pub(crate) const PLACE: Place = Place {
     per_coin: 1,
     key: ("BINANCEKEY", "a-secret-of-the-tests"),
     lead: |urls, config| {
-        let url = |name: &str| urls[name].as_str().unwrap().to_owned();
         // It knows what keys may do.
-        config.binance.live_url = url("url");
-        let futures = &mut config.binance_usdm;
-        (futures.live_url, futures.paper_url, futures.data_url) = (url("url"), url("url"), url("url"));
-        (futures.live_stream_url, futures.paper_stream_url) = (url("private_url"), url("private_url"));
-        futures.data_stream_url = url("public_url");
+        config.binance.live_url = url(urls, "url");
+        config.binance_usdm = led(urls, "private_url", "public_url");
     },
     orders: "POST /fapi/v1/order",
 };

@@ -10,9 +10,9 @@ use venues::faults::{Action, When};
 use venues::feed;
 
 use super::desk::{
-    Desk, Place, dec, executed, keeps_its_promises, price, refused, refuses_in_standard_codes,
-    tries_credentials_out,
+    Desk, dec, executed, keeps_its_promises, price, refused, refuses_in_standard_codes, tries_credentials_out,
 };
+use super::place::{Place, led};
 use super::twelve::Person;
 use crate::support::{TestApp, wait_for, wait_until};
 
@@ -23,13 +23,7 @@ pub(crate) const PLACE: Place = Place {
     coin: "BTC/USDT",
     per_coin: 1,
     key: ("BYBITKEY", "a-secret-of-the-tests"),
-    lead: |urls, config| {
-        let url = |name: &str| urls[name].as_str().unwrap().to_owned();
-        let bybit = &mut config.bybit;
-        (bybit.live_url, bybit.paper_url, bybit.data_url) = (url("url"), url("url"), url("url"));
-        (bybit.live_stream_url, bybit.paper_stream_url) = (url("private_url"), url("private_url"));
-        bybit.data_stream_url = url("public_url");
-    },
+    lead: |urls, config| config.bybit = led(urls, "private_url", "public_url"),
     orders: "POST /v5/order/create",
 };
 

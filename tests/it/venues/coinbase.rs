@@ -10,8 +10,9 @@ use venues::faults::{Action, Rule};
 use venues::world::Instrument;
 
 use super::desk::{
-    Desk, Place, dec, keeps_its_promises, price, refused, refuses_in_standard_codes, tries_credentials_out,
+    Desk, dec, keeps_its_promises, price, refused, refuses_in_standard_codes, tries_credentials_out,
 };
+use super::place::{Place, led};
 use crate::support::wait_for;
 
 /// The test keys of Coinbase's own SDK: each has its public half at its end, which is what the venue has of it.
@@ -25,12 +26,7 @@ pub(crate) const PLACE: Place = Place {
         "organizations/test-organization/apiKeys/test-api-key",
         "k0BUni0p0vZG1BdpVjS6ogBJ7kxm630AJ2dN+tuputDOKsRAwgyrpEQLeBtS1znTmzPX6Xr2eOWpzx6nW8knkA==",
     ),
-    lead: |urls, config| {
-        let url = |name: &str| urls[name].as_str().unwrap().to_owned();
-        let coinbase = &mut config.coinbase;
-        (coinbase.live_url, coinbase.data_url) = (url("url"), url("url"));
-        (coinbase.live_stream_url, coinbase.data_stream_url) = (url("stream_url"), url("stream_url"));
-    },
+    lead: |urls, config| config.coinbase = led(urls, "stream_url", "stream_url"),
     orders: "POST /api/v3/brokerage/orders",
 };
 

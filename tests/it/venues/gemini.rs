@@ -13,8 +13,9 @@ use venues::feed;
 use venues::journal::{Entry, Note};
 
 use super::desk::{
-    Desk, Place, dec, keeps_its_promises, price, refused, refuses_in_standard_codes, tries_credentials_out,
+    Desk, dec, keeps_its_promises, price, refused, refuses_in_standard_codes, tries_credentials_out,
 };
+use super::place::{Place, led};
 use crate::support::wait_until;
 
 pub(crate) const PLACE: Place = Place {
@@ -24,13 +25,7 @@ pub(crate) const PLACE: Place = Place {
     coin: "BTC/USD",
     per_coin: 1,
     key: ("account-TESTKEY", "a-secret-of-the-tests"),
-    lead: |urls, config| {
-        let url = |name: &str| urls[name].as_str().unwrap().to_owned();
-        let gemini = &mut config.gemini;
-        (gemini.live_url, gemini.paper_url, gemini.data_url) = (url("url"), url("url"), url("url"));
-        (gemini.live_stream_url, gemini.paper_stream_url) = (url("stream_url"), url("stream_url"));
-        gemini.data_stream_url = url("stream_url");
-    },
+    lead: |urls, config| config.gemini = led(urls, "stream_url", "stream_url"),
     orders: "POST /v1/order/new",
 };
 

@@ -8,12 +8,14 @@ use trade_actors::domain::order::{Mode, Ticket, TimeInForce};
 use trade_actors::domain::report::{OrderReport, RefusalCode, ReportedState};
 use trade_actors::domain::signal::{OrderKind, Side, Trail};
 use trade_actors::ports::broker::{BrokerError, IdScope, Placed};
+use trade_actors::ports::clock::{Clock, SystemClock};
 use trade_executor::brokers::credentials::Auth;
 use venues::account::AccountSpec;
 use venues::faults::{Action, Rule, When};
 use venues::feed;
 
-use super::desk::{Desk, Place, dec, placed, price, refused};
+use super::desk::{Desk, dec, placed, price, refused};
+use super::place::{Place, url};
 use super::twelve::Person;
 use crate::support::{TestApp, wait_for, wait_until};
 
@@ -25,7 +27,7 @@ pub(crate) const PLACE: Place = Place {
     per_coin: 1,
     key: ("DU1234567", ""),
     lead: |urls, config| {
-        let url = urls["url"].as_str().unwrap().to_owned();
+        let url = url(urls, "url");
         (config.ibkr.live_url, config.ibkr.paper_url) = (url.clone(), url);
     },
     orders: "POST /v1/api/iserver/account/*/orders",
@@ -303,7 +305,7 @@ async fn a_price_that_takes_long_is_waited_for() {
 /// A login lasts a day, however well it is kept alive; who is logged in may be asked for once a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_ends_after_a_day() {
-    let began = chrono::Utc::now();
+    let began = SystemClock::new().now();
     let desk = listening().await;
     let until = desk.broker.runway().await.unwrap().unwrap();
     let late = until - (began + chrono::TimeDelta::hours(24));

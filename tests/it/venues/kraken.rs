@@ -12,9 +12,8 @@ use venues::faults::{Action, Rule};
 use venues::limits::{Bound, REQUESTS};
 use venues::table::Running;
 
-use super::desk::{
-    Desk, Place, dec, keeps_its_promises, refused, refuses_in_standard_codes, tries_credentials_out,
-};
+use super::desk::{Desk, dec, keeps_its_promises, refused, refuses_in_standard_codes, tries_credentials_out};
+use super::place::{Place, url};
 use super::twelve::Person;
 use crate::support::TestApp;
 
@@ -26,10 +25,9 @@ pub(crate) const PLACE: Place = Place {
     per_coin: 1,
     key: ("KRAKENKEY", "YS1zZWNyZXQtb2YtdGhlLXRlc3Rz"),
     lead: |urls, config| {
-        let url = |name: &str| urls[name].as_str().unwrap().to_owned();
         let kraken = &mut config.kraken;
-        (kraken.live_url, kraken.data_url) = (url("url"), url("url"));
-        (kraken.live_stream_url, kraken.data_stream_url) = (url("ws_auth_url"), url("ws_url"));
+        (kraken.live_url, kraken.data_url) = (url(urls, "url"), url(urls, "url"));
+        (kraken.live_stream_url, kraken.data_stream_url) = (url(urls, "ws_auth_url"), url(urls, "ws_url"));
     },
     orders: "POST /0/private/AddOrder",
 };
@@ -139,7 +137,7 @@ async fn who_is_locked_out_asks_no_more() {
     for answer in
         [desk.broker.balance().await.map(drop), desk.broker.submit(desk.buy("0.01")).await.map(drop)]
     {
-        assert!(matches!(answer, Err(BrokerError::NotReceived { .. })), "{answer:?}");
+        assert!(matches!(answer, Err(BrokerError::HeldBack { .. })), "{answer:?}");
     }
     assert_eq!((desk.world().rate(PLACE.key.0).total, desk.book().len()), (asked, 0));
 }

@@ -14,7 +14,8 @@ use venues::faults::{Action, Rule, When};
 use venues::journal::{Entry, Note};
 use venues::table::Running;
 
-use super::desk::{Desk, Place, dec, keeps_its_promises, refused, refuses_in_standard_codes};
+use super::desk::{Desk, dec, keeps_its_promises, refused, refuses_in_standard_codes};
+use super::place::{Place, url};
 
 pub(crate) const PLACE: Place = Place {
     name: "schwab",
@@ -24,7 +25,7 @@ pub(crate) const PLACE: Place = Place {
     per_coin: 100,
     key: ("SCHWABCLIENT", "unused"),
     lead: |urls, config| {
-        let url = urls["url"].as_str().unwrap();
+        let url = url(urls, "url");
         let schwab = &mut config.schwab;
         (schwab.app_key, schwab.app_secret) = (Some(Secret::from("app")), Some(Secret::from("hush")));
         schwab.live_url = format!("{url}/trader/v1");

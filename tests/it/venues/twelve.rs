@@ -19,7 +19,8 @@ use venues::feed;
 use venues::table::{Running, venue};
 use venues::world::Options;
 
-use super::desk::{Place, dec};
+use super::desk::dec;
+use super::place::Place;
 use crate::support::{Api, TestApp, TestClock, docs, wait_for, wait_or_say, wait_until};
 
 /// A time at which New York trades.
@@ -36,8 +37,8 @@ struct Signal {
 enum Comes {
     /// An order for so much of a coin that was filled.
     Filled(Side, &'static str),
-    /// An order for so much of a coin that was filled; or, where there are no parts of what is traded, a refusal.
-    FilledOrWhole(&'static str),
+    /// An order for what the venue's step leaves of so much of a coin, that was filled; a refusal, where that is nothing.
+    Rounded(fn(&Place) -> &'static str),
     /// An order that rests there; or, where the venue has no such order, a refusal that names it.
     Rests(Side, fn(&Place, Kind) -> bool),
     /// A filled entry of so much of a coin, with a stop where a coin has this price.
@@ -79,6 +80,11 @@ fn has_parts(place: &Place) -> bool {
     !matches!(place.name, "ibkr" | "schwab")
 }
 
+/// Returns a quantity of a coin that is finer than some venues' steps: a part of a share, where there are none.
+fn fraction(place: &Place) -> &'static str {
+    if has_parts(place) { "0.01234" } else { "0.005" }
+}
+
 fn signals() -> Vec<Signal> {
     use Comes as C;
     let signal = |name, body, comes_to| Signal { name, body, comes_to };
@@ -117,11 +123,7 @@ fn signals() -> Vec<Signal> {
             C::Protected("0.02", "57000"),
         ),
         signal("close", |_| json!({"action": "close"}), C::Flat),
-        signal(
-            "fraction",
-            |place| order(place, "buy", if has_parts(place) { "0.01234" } else { "0.005" }, &[]),
-            C::FilledOrWhole("0.01234"),
-        ),
+        signal("fraction", |place| order(place, "buy", fraction(place), &[]), C::Rounded(fraction)),
         signal("below minimum", |place| order(place, "buy", "0.000001", &[]), C::Refused(too_little)),
         signal(
             "unknown symbol",
@@ -212,6 +214,19 @@ impl Person {
         account.map_or(Decimal::ZERO, |account| account.qty(self.place.coin))
     }
 
+    /// Returns the step in which the venue trades, as it says itself. Brokers of shares say none: they trade whole ones, or
+    /// parts of any size.
+    fn lot(&self) -> Option<Decimal> {
+        let listed = self.venue.world().look(|state| state.instruments.get(self.place.coin).cloned());
+        listed.unwrap().increments.qty_step.or((!has_parts(&self.place)).then_some(Decimal::ONE))
+    }
+
+    /// Returns how many units an order for so much of a coin is for: never more than was said.
+    fn rounded(&self, coins: &str) -> Decimal {
+        let units = self.place.units(coins);
+        self.lot().map_or(units, |lot| (units / lot).floor() * lot)
+    }
+
     /// Says a signal, and returns its cell of the table.
     async fn says(&self, signal: &Signal) -> String {
         let what = format!("{} at {}", signal.name, self.place.name);
@@ -230,12 +245,16 @@ impl Person {
         let taken = answer.expect(202);
         let id = taken["signal_id"].as_str().unwrap();
         match &signal.comes_to {
-            Comes::Filled(side, coins) => self.filled(&what, id, before, (*side, coins)).await,
-            Comes::FilledOrWhole(coins) => {
-                if has_parts(&self.place) {
-                    return self.filled(&what, id, before, (Side::Buy, coins)).await;
+            Comes::Filled(side, coins) => {
+                self.filled(&what, id, before, (*side, self.place.units(coins))).await
+            }
+            Comes::Rounded(coins) => {
+                let (said, left) = (self.place.units(coins(&self.place)), self.rounded(coins(&self.place)));
+                if left.is_zero() {
+                    return self.refused(&what, id, before, "BELOW_MINIMUM").await;
                 }
-                self.refused(&what, id, before, "BELOW_MINIMUM").await
+                let cell = self.filled(&what, id, before, (Side::Buy, left)).await;
+                if left == said { cell } else { format!("{cell}: {}", left.normalize()) }
             }
             Comes::Rests(side, is_it) => self.rests(&what, id, before, *side, *is_it).await,
             Comes::Protected(coins, stop) => self.protected(&what, id, before, coins, stop).await,
@@ -255,10 +274,10 @@ impl Person {
         .await
     }
 
-    async fn filled(&self, what: &str, signal: &str, before: usize, (side, coins): (Side, &str)) -> String {
+    async fn filled(&self, what: &str, signal: &str, before: usize, done: (Side, Decimal)) -> String {
         self.ended(what, signal, "filled").await;
         let order = self.newest(what, before);
-        assert_eq!((order.ticket.side, order.filled_qty), (side, self.place.units(coins)), "{what}");
+        assert_eq!((order.ticket.side, order.filled_qty), done, "{what}");
         "filled".to_owned()
     }
 
@@ -272,8 +291,9 @@ impl Person {
 
     async fn flat(&self, what: &str, signal: &str) -> String {
         self.ended(what, signal, "filled").await;
+        // Nor is anything sold short.
         let dust = dec("0.0001");
-        wait_until(&format!("{what}: nothing to be held"), || async { self.held() < dust }).await;
+        wait_until(&format!("{what}: nothing to be held"), || async { self.held().abs() < dust }).await;
         wait_until(&format!("{what}: nothing to rest"), || async {
             self.orders().iter().all(|order| !order.status.is_open())
         })
@@ -373,7 +393,7 @@ impl Person {
         let began = Instant::now();
         let body = json!({"id": "leaves", "action": "close", "ticker": self.place.coin});
         self.api.signal(&body).await.expect(202);
-        wait_until("nothing to be held", || async { self.held() < dec("0.0001") }).await;
+        wait_until("nothing to be held", || async { self.held().abs() < dec("0.0001") }).await;
         began.elapsed()
     }
 
@@ -398,6 +418,7 @@ async fn twelve_signals_become_the_right_orders_at_every_venue() {
     let places = [
         super::alpaca::PLACE,
         super::binance::PLACE,
+        super::binance_usdm::PLACE,
         super::bybit::PLACE,
         super::coinbase::PLACE,
         super::gemini::PLACE,

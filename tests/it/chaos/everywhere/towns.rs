@@ -21,7 +21,7 @@ use super::super::weather::{Routes, Sky};
 use crate::support::api::send;
 use crate::support::server::program;
 use crate::support::{Api, Chance, Server, Setup, wait_for};
-use crate::venues::desk::Place;
+use crate::venues::place::Place;
 use crate::venues::{alpaca, binance, binance_usdm, bybit, coinbase, gemini, ibkr, kraken, schwab};
 
 /// A time at which New York trades, and does so for six hours more.

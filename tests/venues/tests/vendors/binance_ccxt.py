@@ -13,21 +13,10 @@ from binance.spot import Spot
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from venue import Admin, all_well, ready, same
+from venue import Admin, all_well, ready, refused, same
 
 KEY, SECRET = "K" * 64, "S" * 64
 PAIR = "BTC/USDT"
-
-
-def refused(call, kind, words):
-    """Checks that a call is refused as this kind of error, in words like these."""
-    try:
-        call()
-    except kind as error:
-        if words not in str(error):
-            raise AssertionError(f"{error!r} does not say {words!r}") from error
-    else:
-        raise AssertionError(f"{words!r} was not refused")
 
 
 def client(make, urls, secret=SECRET, key=KEY):
@@ -199,8 +188,7 @@ async def listen(urls, admin):
     try:
         await exchange.load_markets()
         orders = asyncio.ensure_future(exchange.watch_orders(PAIR))
-        while admin.get(f"/streams?account={KEY}")["orders"] == 0:
-            await asyncio.sleep(0.01)
+        await admin.listening(KEY)
         made = await exchange.create_order(PAIR, "limit", "buy", 0.01, 59000, {"clientOrderId": "c-ws"})
         seen = (await orders)[-1]
         same((seen["id"], seen["clientOrderId"], seen["status"]), (made["id"], "c-ws", "open"))
@@ -216,13 +204,7 @@ async def listen(urls, admin):
         told = exchange.balance["spot"]
         same(told["BTC"]["free"], (await exchange.fetch_balance())["BTC"]["free"])
 
-        prices = asyncio.ensure_future(exchange.watch_bids_asks([PAIR]))
-        cents = 0
-        while not prices.done():
-            cents += 1
-            admin.price(PAIR, 60000, f"60010.{cents % 90 + 10}")
-            await asyncio.sleep(0.02)
-        seen = (await prices)[PAIR]
+        seen = (await admin.told(PAIR, asyncio.ensure_future(exchange.watch_bids_asks([PAIR]))))[PAIR]
         same((seen["symbol"], seen["bid"], int(seen["ask"])), (PAIR, 60000.0, 60010))
     finally:
         await exchange.close()
@@ -231,9 +213,7 @@ async def listen(urls, admin):
 def main():
     urls = ready()
     admin = Admin(urls)
-    account = {"name": KEY, "key_id": KEY, "secret": SECRET, "kind": "spot", "settlement": "USDT"}
-    admin.post("/accounts", {**account, "cash": "100000", "holdings": {PAIR: "1"}})
-    admin.price(PAIR, 60000, 60010, 60000)
+    admin.open_spot(PAIR, KEY, SECRET)
     exchange = client(ccxt.binance, urls)
     look_around(exchange)
     trade_every_type(exchange, admin)

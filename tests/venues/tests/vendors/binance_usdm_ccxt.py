@@ -9,22 +9,11 @@ import logging
 import ccxt
 import ccxt.pro
 
-from venue import Admin, all_well, ready, same
+from venue import Admin, all_well, ready, refused, same
 
 KEY, SECRET = "K" * 64, "S" * 64
 PAIR, SWAP = "BTC/USDT", "BTC/USDT:USDT"
 STOP = {"stop": True}
-
-
-def refused(call, kind, words):
-    """Checks that a call is refused as this kind of error, in words like these."""
-    try:
-        call()
-    except kind as error:
-        if words not in str(error):
-            raise AssertionError(f"{error!r} does not say {words!r}") from error
-    else:
-        raise AssertionError(f"{words!r} was not refused")
 
 
 def client(make, urls, secret=SECRET):
@@ -164,8 +153,7 @@ async def listen(urls, admin):
     try:
         await exchange.load_markets()
         orders = asyncio.ensure_future(exchange.watch_orders(SWAP))
-        while admin.get(f"/streams?account={KEY}")["orders"] == 0:
-            await asyncio.sleep(0.01)
+        await admin.listening(KEY)
         made = await exchange.create_order(SWAP, "limit", "buy", 0.01, 59000, {"clientOrderId": "c-ws"})
         seen = (await orders)[-1]
         same((seen["id"], seen["clientOrderId"], seen["status"]), (made["id"], "c-ws", "open"))
@@ -181,13 +169,7 @@ async def listen(urls, admin):
         kept = await exchange.fapiprivate_put_listenkey()
         same(len(kept["listenKey"]), 64)
 
-        prices = asyncio.ensure_future(exchange.watch_bids_asks([SWAP]))
-        tenths = 0
-        while not prices.done():
-            tenths += 1
-            admin.price(PAIR, 60000, f"60010.{tenths % 9 + 1}")
-            await asyncio.sleep(0.02)
-        seen = (await prices)[SWAP]
+        seen = (await admin.told(PAIR, asyncio.ensure_future(exchange.watch_bids_asks([SWAP]))))[SWAP]
         same((seen["symbol"], seen["bid"], int(seen["ask"])), (SWAP, 60000.0, 60010))
     finally:
         await exchange.close()

@@ -5,21 +5,10 @@ usage: bybit_ccxt.py READY_FILE
 
 import ccxt
 
-from venue import Admin, all_well, ready, same
+from venue import Admin, all_well, ready, refused, same
 
 KEY, SECRET = "KEYccxt0001", "S" * 36
 PAIR = "BTC/USDT"
-
-
-def refused(call, kind, words):
-    """Checks that a call is refused as this kind of error, in words like these."""
-    try:
-        call()
-    except kind as error:
-        if words not in str(error):
-            raise AssertionError(f"{error!r} does not say {words!r}") from error
-    else:
-        raise AssertionError(f"{words!r} was not refused")
 
 
 def client(urls, key=KEY, secret=SECRET):
@@ -131,9 +120,7 @@ def cancel_and_be_refused(exchange, urls):
 def main():
     urls = ready()
     admin = Admin(urls)
-    account = {"name": KEY, "key_id": KEY, "secret": SECRET, "kind": "spot", "settlement": "USDT"}
-    admin.post("/accounts", {**account, "cash": "100000", "holdings": {PAIR: "1"}})
-    admin.price(PAIR, 60000, 60010, 60000)
+    admin.open_spot(PAIR, KEY, SECRET)
     exchange = client(urls)
     look_around(exchange)
     trade(exchange, admin)

@@ -13,20 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from venue import Admin, all_well, ready, same
+from venue import Admin, all_well, ready, refused, same
 
 PAIR = "BTC/USD"
-
-
-def refused(call, kind, words):
-    """Checks that a call is refused as this kind of error, in words like these."""
-    try:
-        call()
-    except kind as error:
-        if words not in str(error):
-            raise AssertionError(f"{error!r} does not say {words!r}") from error
-    else:
-        raise AssertionError(f"{words!r} was not refused")
 
 
 def client(make, urls, key):
@@ -175,9 +164,7 @@ def main():
     admin = Admin(urls)
     private, public = make_p256()
     name = "organizations/00000000-0000-0000-0000-000000000001/apiKeys/00000000-0000-0000-0000-000000000002"
-    account = {"name": "one", "key_id": name, "secret": public, "kind": "spot", "settlement": "USD"}
-    admin.post("/accounts", {**account, "cash": "100000", "holdings": {PAIR: "1"}})
-    admin.price(PAIR, 60000, 60010, 60000)
+    admin.open_spot(PAIR, name, public, name="one")
     exchange = client(ccxt.coinbase, urls, (name, private))
     look_around(exchange)
     trade_every_type(exchange, admin)

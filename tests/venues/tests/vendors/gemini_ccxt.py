@@ -5,21 +5,10 @@ usage: gemini_ccxt.py READY_FILE
 
 import ccxt
 
-from venue import Admin, all_well, ready, same
+from venue import Admin, all_well, ready, refused, same
 
 KEY, SECRET = "account-ccxt", "S" * 40
 PAIR = "BTC/USD"
-
-
-def refused(call, kind, words):
-    """Checks that a call is refused as this kind of error, in words like these."""
-    try:
-        call()
-    except kind as error:
-        if words not in str(error):
-            raise AssertionError(f"{error!r} does not say {words!r}") from error
-    else:
-        raise AssertionError(f"{words!r} was not refused")
 
 
 def client(urls, key=KEY, secret=SECRET, nonce="milliseconds"):
@@ -115,10 +104,7 @@ def carry_the_time(urls, admin):
 def main():
     urls = ready()
     admin = Admin(urls)
-    account = {"name": KEY, "key_id": KEY, "secret": SECRET, "kind": "spot", "settlement": "USD"}
-    standing = {"key": {"counts": True}}
-    admin.post("/accounts", {**account, "cash": "100000", "holdings": {PAIR: "1"}, "standing": standing})
-    admin.price(PAIR, 60000, 60010, 60000)
+    admin.open_spot(PAIR, KEY, SECRET, standing={"key": {"counts": True}})
     exchange = client(urls)
     look_around(exchange)
     trade(exchange, admin)

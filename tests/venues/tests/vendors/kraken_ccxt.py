@@ -10,21 +10,10 @@ import logging
 import ccxt
 import ccxt.pro
 
-from venue import Admin, all_well, ready, same
+from venue import Admin, all_well, ready, refused, same
 
 KEY, SECRET = "K" * 56, base64.b64encode(b"S" * 64).decode()
 PAIR = "BTC/USD"
-
-
-def refused(call, kind, words):
-    """Checks that a call is refused as this kind of error, in words like these."""
-    try:
-        call()
-    except kind as error:
-        if words not in str(error):
-            raise AssertionError(f"{error!r} does not say {words!r}") from error
-    else:
-        raise AssertionError(f"{words!r} was not refused")
 
 
 def client(make, urls, secret=SECRET):
@@ -150,8 +139,7 @@ async def listen(urls, admin):
     try:
         await exchange.load_markets()
         waiting = asyncio.ensure_future(exchange.watch_orders())
-        while admin.get(f"/streams?account={KEY}")["orders"] == 0:
-            await asyncio.sleep(0.01)
+        await admin.listening(KEY)
         made = await exchange.create_order(PAIR, "limit", "buy", 0.01, 59000, {"clientOrderId": "cws"})
         seen = (await waiting)[-1]
         same((seen["id"], seen["status"]), (made["id"], "open"))
@@ -186,11 +174,9 @@ async def listen(urls, admin):
 def main():
     urls = ready()
     admin = Admin(urls)
-    account = {"name": KEY, "key_id": KEY, "secret": SECRET, "kind": "spot", "settlement": "USD"}
-    admin.post("/accounts", {**account, "cash": "100000", "holdings": {PAIR: "1"}})
+    admin.open_spot(PAIR, KEY, SECRET)
     for pool in ("requests", "orders", "public"):
         admin.post("/limits", {"pool": pool, "bounds": []})
-    admin.price(PAIR, 60000, 60010, 60000)
     exchange = client(ccxt.kraken, urls)
     look_around(exchange)
     trade_every_type(exchange, admin)

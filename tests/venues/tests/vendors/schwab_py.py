@@ -7,9 +7,7 @@ import asyncio
 import base64
 import json
 import os
-import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from datetime import date, datetime, timedelta, timezone
@@ -34,40 +32,9 @@ from schwab.orders.equities import (
 )
 from schwab.orders.generic import OrderBuilder
 
+from venue import Admin, all_well, ready, same, until
+
 KEY, SECRET, BACK = "k" * 32, "s" * 16, "https://127.0.0.1"
-
-
-def same(got, wanted):
-    """Checks that two values are equal."""
-    if got != wanted:
-        raise AssertionError(f"{got!r} is not {wanted!r}")
-
-
-def until(what, is_it):
-    """Waits up to ten seconds for something to be true, and returns it."""
-    end = time.monotonic() + 10
-    while True:
-        got = is_it()
-        if got:
-            return got
-        if time.monotonic() > end:
-            raise AssertionError(f"never: {what}")
-        time.sleep(0.01)
-
-
-class Admin:
-    """What is done to the venue from behind."""
-
-    def __init__(self, url):
-        self.url = url
-
-    def post(self, path, body):
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def price(self, symbol, bid, ask):
-        return self.post("/prices", {"symbol": symbol, "bid": str(bid), "ask": str(ask)})
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
@@ -340,9 +307,8 @@ def with_schwab_py(url, token):
 
 def main():
     os.environ["NO_PROXY"] = "127.0.0.1"
-    with open(sys.argv[1], encoding="utf-8") as ready:
-        urls = json.load(ready)
-    admin = Admin(urls["admin_url"])
+    urls = ready()
+    admin = Admin(urls)
     admin.post("/accounts", {"name": "12345678", "key_id": "12345678", "secret": "unused", "cash": "100000"})
     admin.post("/oauth/clients", {"client_id": KEY, "client_secret": SECRET})
     admin.post("/limits", {"per_minute": None})
@@ -356,7 +322,7 @@ def main():
     dev.refresh()
     dev.listen()
     with_schwab_py(urls["url"], dev.client.tokens.access_token)
-    print("all as it should be")
+    all_well()
 
 
 if __name__ == "__main__":
