@@ -129,6 +129,18 @@ pub fn from_environment() {
     );
 }
 
+/// Returns how far ahead of the machine's the clock is to be (`TRADE_EXECUTOR_AHEAD_MS`), so that a test trades in hours
+/// at which New York does. Never in release builds.
+#[must_use]
+pub fn ahead() -> chrono::TimeDelta {
+    #[cfg(debug_assertions)]
+    #[expect(clippy::disallowed_methods, reason = "no setting: for tests of debug builds alone")]
+    if let Some(ms) = std::env::var("TRADE_EXECUTOR_AHEAD_MS").ok().and_then(|ms| ms.parse().ok()) {
+        return chrono::TimeDelta::milliseconds(ms);
+    }
+    chrono::TimeDelta::zero()
+}
+
 /// Returns whether a safeguard is switched off, so that a test can show what it prevents. Never in release builds.
 #[inline]
 #[must_use]

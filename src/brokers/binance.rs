@@ -184,7 +184,10 @@ impl Venue for Binance {
 
     fn holdings<'a>(&'a self, way: &'a Way) -> Asked<'a, Holdings> {
         Box::pin(async move {
-            let call = Call::get("/api/v3/account").with("omitZeroBalances", true).costing(&[(WEIGHT, 20)]);
+            let call = Call::get("/api/v3/account")
+                .with("omitZeroBalances", true)
+                .costing(&[(WEIGHT, 20)])
+                .pressing();
             let account: wire::Account = way.get(call).await?;
             let mut holdings = Holdings::default();
             for balance in account.balances {

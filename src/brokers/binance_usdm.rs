@@ -207,7 +207,7 @@ impl Venue for BinanceUsdm {
 
     fn time<'a>(&'a self, way: &'a Way) -> Asked<'a, Option<DateTime<Utc>>> {
         Box::pin(async move {
-            let told: told::Time = way.get(Call::get("/fapi/v1/time").unsigned()).await?;
+            let told: told::Time = way.get(Call::get("/fapi/v1/time").unsigned().pressing()).await?;
             Ok(DateTime::from_timestamp_millis(told.server_time))
         })
     }
@@ -232,10 +232,13 @@ impl Venue for BinanceUsdm {
     }
 
     /// Wallet and positions are asked for at once, so that one does not know of a trade that the other does not.
+    ///
+    /// As pressing as the dear lists of open orders that come before: where several accounts share an address, lists would
+    /// else be asked for again and again, for what belongs to them found no room.
     fn holdings<'a>(&'a self, way: &'a Way) -> Asked<'a, Holdings> {
         Box::pin(async move {
             let account: wire::Account =
-                way.get(Call::get("/fapi/v3/account").costing(&[(WEIGHT, 5)])).await?;
+                way.get(Call::get("/fapi/v3/account").costing(&[(WEIGHT, 5)]).pressing()).await?;
             map::holdings(&account, &self.settlement)
         })
     }

@@ -6,6 +6,8 @@
 //! `TE_CHAOS_USERS`, `TE_CHAOS_SIGNALS` and `TE_CHAOS_KILLS` change its size.
 
 mod compare;
+mod everywhere;
+mod people;
 mod read;
 mod weather;
 
@@ -20,9 +22,21 @@ use serde_json::{Value, json};
 use crate::support::venue::{Venue, connect};
 use crate::support::{Api, Chance, Server, Setup, docs};
 use compare::{Sides, Told};
+use people::{Account, Good, Manner, Person};
+use weather::{Routes, Sky};
 
-/// What is traded, and the price it begins with.
-const SYMBOLS: [(&str, i64); 4] = [("AAPL", 200), ("MSFT", 400), ("TSLA", 250), ("NVDA", 120)];
+/// What is traded at Alpaca.
+const SHARES: [Good; 4] = [
+    Good { symbol: "AAPL", price: 200, unit: (1, 0) },
+    Good { symbol: "MSFT", price: 400, unit: (1, 0) },
+    Good { symbol: "TSLA", price: 250, unit: (1, 0) },
+    Good { symbol: "NVDA", price: 120, unit: (1, 0) },
+];
+const ALPACA: Manner =
+    Manner { goods: &SHARES, price_dp: 2, lot: (0, 0), least: (0, 0), holds_stops: true, is_nameless: false };
+/// The ways to it.
+const ALPACA_ROUTES: Routes =
+    Routes { any: "* /v2/*", orders: "POST /v2/orders", cancels: "DELETE /v2/orders*" };
 /// What cannot be understood, or not be traded.
 const NONSENSE: [&str; 2] = [
     r#"{ "ticker": "AAPL", "action": "dance" }"#,
@@ -45,24 +59,23 @@ struct Size {
 }
 
 impl Size {
-    /// Returns the size that the environment asks for.
-    fn wanted() -> Self {
+    /// Returns the size that the environment asks for: of a part, or of all of it; each is how many users, signals, kills
+    /// and cuts of streams there are, in how many seconds.
+    fn wanted(part: [usize; 5], all: [usize; 5]) -> Self {
         let number = |name: &str| {
             let said = std::env::vars().find(|(known, _)| known == name);
             said.map(|(_, text)| text.parse::<usize>().unwrap())
         };
-        // A quarter of the full size in less than a minute; all of it, or as often as hours ask for, when it is wanted.
         let hours = number("TE_CHAOS_HOURS");
         let full = number("TE_CHAOS_FULL").is_some() || hours.is_some();
-        let (users, signals, kills, drops, seconds) =
-            if full { (50, 5_000, 50, 10, 150) } else { (16, 1_250, 12, 4, 50) };
+        let [users, signals, kills, drops, seconds] = if full { all } else { part };
         let times = hours.map_or(1, |hours| hours * 12);
         Self {
             users: number("TE_CHAOS_USERS").unwrap_or(users),
             signals: number("TE_CHAOS_SIGNALS").unwrap_or(signals * times),
             kills: number("TE_CHAOS_KILLS").unwrap_or(kills * times),
             drops: drops * times,
-            lasts: Duration::from_secs(hours.map_or(seconds, |hours| hours as u64 * 3_600)),
+            lasts: Duration::from_secs(hours.map_or(seconds, |hours| hours * 3_600) as u64),
         }
     }
 }
@@ -80,33 +93,44 @@ struct Run {
     over: AtomicBool,
 }
 
-/// One person: their view of the program, and their account's key at the venue.
-#[derive(Clone, Debug)]
-struct Person {
+/// Returns the body of a person's next alert, the account it is for, and how much it says.
+fn alert<'a>(
+    person: &'a Person,
     number: usize,
-    api: Api,
-    key: String,
-}
-
-/// Returns the body of a person's next alert, and how much it says.
-fn alert(person: &Person, venue: &Venue, number: usize, chance: &mut Chance) -> (Value, Option<Decimal>) {
-    let (symbol, _) = chance.pick(&SYMBOLS);
+    chance: &mut Chance,
+) -> (Value, &'a Account, Option<Decimal>) {
+    let account = person.choose(chance);
+    let Good { symbol, unit, .. } = *chance.pick(account.goods());
+    let unit = Decimal::new(unit.0, unit.1);
     let id = format!("u{}-{number}", person.number);
+    let mut body = json!({ "id": id, "ticker": symbol });
+    if let Some(via) = person.via(account) {
+        body["via"] = json!(via);
+    }
     match chance.below(100) {
         0..=4 => {
-            (json!({ "id": id, "ticker": symbol, "action": "buy", "quantity": 90_000 }), Some(90_000.into()))
+            let quantity = unit * Decimal::from(90_000);
+            (body["action"], body["quantity"]) = (json!("buy"), json!(quantity));
+            (body, account, Some(quantity))
         }
-        5..=30 => (json!({ "id": id, "ticker": symbol, "action": "close" }), None),
+        5..=30 => {
+            body["action"] = json!("close");
+            (body, account, None)
+        }
         draw => {
-            let quantity = 1 + chance.below(5);
+            let drawn = 1 + chance.below(5);
+            // Where the venue takes no names, no two orders within a minute are to look the same.
+            let units = if account.manner.is_nameless { 1 + number as u64 % 24 } else { drawn };
+            let quantity = unit * Decimal::from(units);
             let action = if draw % 3 == 0 { "sell" } else { "buy" };
-            let mut body = json!({ "id": id, "ticker": symbol, "action": action, "quantity": quantity });
-            let last = venue.world().look(|state| state.book.feed().quote(symbol).unwrap().last);
+            (body["action"], body["quantity"]) = (json!(action), json!(quantity));
+            let last = account.last(symbol);
             if action == "buy" && draw % 4 == 0 {
-                body["stopLoss"] = json!((last * Decimal::new(985, 3)).round_dp(2));
-                body["takeProfit"] = json!((last * Decimal::new(1_015, 3)).round_dp(2));
+                let dp = account.manner.price_dp;
+                body["stopLoss"] = json!((last * Decimal::new(985, 3)).round_dp(dp));
+                body["takeProfit"] = json!((last * Decimal::new(1_015, 3)).round_dp(dp));
             }
-            (body, Some(quantity.into()))
+            (body, account, Some(quantity))
         }
     }
 }
@@ -138,19 +162,18 @@ async fn post(api: &Api, body: &Value, run: &Run) -> (u16, String) {
 /// Sends one person's share of the alerts, evenly over the time, and returns every signal they were told of.
 async fn client(
     person: Person,
-    venue: Arc<Venue>,
     run: Arc<Run>,
-    size: Size,
+    share: usize,
+    lasts: Duration,
     mut chance: Chance,
 ) -> Vec<Told> {
-    let share = size.signals / size.users;
-    let pause = millis(size.lasts) / share as u64;
+    let pause = millis(lasts) / share as u64;
     let started = Instant::now();
     let mut told = Vec::with_capacity(share);
     for number in 0..share {
         let due = Duration::from_millis(pause * number as u64 + chance.below(pause));
         tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
-        let (body, quantity) = alert(&person, &venue, number, &mut chance);
+        let (body, account, quantity) = alert(&person, number, &mut chance);
         let (_, signal) = post(&person.api, &body, &run).await;
         if chance.below(20) == 0 {
             let (status, again) = post(&person.api, &body, &run).await;
@@ -168,10 +191,11 @@ async fn client(
             } else {
                 // Right after a start the venue's list is not known yet: taken like any other, and denied later.
                 let (signal, quantity) = (answer.str("signal_id").to_owned(), Some(Decimal::ONE));
-                told.push(Told { user: person.number, signal, quantity, body: nonsense.to_owned() });
+                let account = person.usual("NOSUCH").number;
+                told.push(Told { account, signal, quantity, body: nonsense.to_owned() });
             }
         }
-        told.push(Told { user: person.number, signal, quantity, body: body.to_string() });
+        told.push(Told { account: account.number, signal, quantity, body: body.to_string() });
         run.answered.fetch_add(1, Ordering::Relaxed);
     }
     told
@@ -182,21 +206,24 @@ fn key(person: usize) -> String {
     format!("PKCHAOS{person:05}")
 }
 
-/// Returns whose account a key is.
-fn person(key: &str) -> usize {
-    key.trim_start_matches(|letter: char| letter.is_ascii_alphabetic()).parse().unwrap()
-}
-
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap()
 }
 
 /// Makes the people and connects each to an account of their own.
-async fn people(server: &Server, keys: &[String]) -> Vec<Person> {
+async fn people(server: &Server, venue: &Venue, keys: &[String]) -> Vec<Person> {
     let mut people = Vec::with_capacity(keys.len());
     for (number, (api, key)) in server.owner().users(keys.len()).await.into_iter().zip(keys).enumerate() {
-        connect(&api, key).await;
-        people.push(Person { number, api, key: key.clone() });
+        let made = connect(&api, key).await;
+        let account = Account {
+            number,
+            connection: made["id"].as_str().unwrap().to_owned(),
+            name: key.clone(),
+            broker: "alpaca",
+            manner: ALPACA,
+            world: Arc::clone(venue.world()),
+        };
+        people.push(Person { number, api, accounts: vec![account], by_class: false });
     }
     people
 }
@@ -222,14 +249,14 @@ async fn kill_all_the_time(server: &mut Server, run: &Run, size: Size, chance: &
 }
 
 /// Waits until nothing is under way; returns how long that took, and whether it came to that.
-async fn rest(people: &[Person], venue: &Venue) -> (Duration, bool) {
+async fn rest(people: &[Person], within: Duration) -> (Duration, bool) {
     let started = Instant::now();
     let mut left: Vec<&Person> = people.iter().collect();
     let mut quiet = 0;
-    while started.elapsed() < REST {
+    while started.elapsed() < within {
         let mut busy = Vec::new();
         for person in left {
-            if !is_at_rest(person, venue).await {
+            if !is_at_rest(person).await {
                 busy.push(person);
             }
         }
@@ -249,10 +276,15 @@ async fn rest(people: &[Person], venue: &Venue) -> (Duration, bool) {
     (started.elapsed(), false)
 }
 
-async fn is_at_rest(person: &Person, venue: &Venue) -> bool {
-    let covered = SYMBOLS
-        .iter()
-        .all(|(symbol, _)| venue.held(&person.key, symbol).abs() == venue.stopped(&person.key, symbol));
+async fn is_at_rest(person: &Person) -> bool {
+    let is_covered = |account: &Account| {
+        account.goods().iter().all(|good| {
+            let wanted =
+                if account.manner.holds_stops { account.held(good.symbol).abs() } else { Decimal::ZERO };
+            wanted == account.stopped(good.symbol) || account.is_too_small(good.symbol)
+        })
+    };
+    let covered = person.accounts.iter().all(is_covered);
     let done = |trade: &Value| {
         ["filled", "cancelled", "rejected", "expired", "failed"].iter().any(|end| trade["status"] == *end)
             || (trade["purpose"] == "protection" && trade["status"] == "submitted")
@@ -262,29 +294,38 @@ async fn is_at_rest(person: &Person, venue: &Venue) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chaos_loses_nothing_doubles_nothing_and_leaves_nothing_unprotected() {
-    let size = Size::wanted();
+    // A quarter of the full size in less than a minute.
+    let size = Size::wanted([16, 1_250, 12, 4, 50], [50, 5_000, 50, 10, 150]);
     let mut chance = Chance::new();
     let keys: Vec<String> = (0..size.users).map(key).collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let venue = Arc::new(Venue::open_with(&names, Some(chance.below(u64::MAX))).await);
-    for (symbol, price) in SYMBOLS {
-        venue.price(symbol, price);
+    for good in SHARES {
+        venue.price(good.symbol, good.price);
     }
     let setup = venue.setup(Setup::new()).fixed_port().set("risk.stop_loss_pct", 2);
     // The venue's own pace is not what this is about; the bucket is there, and wide.
     let mut server = setup.set("brokers.alpaca.requests_per_minute", 1_200).start().await;
     let began = Instant::now();
-    let people = people(&server, &keys).await;
+    let people = people(&server, &venue, &keys).await;
     println!("{} people are connected after {:?}", people.len(), began.elapsed());
 
     let began = Instant::now();
     let run = Arc::new(Run::default());
-    let storm = tokio::spawn(weather::storm(Arc::clone(&venue), Arc::clone(&run), size, chance.fork()));
+    let sky = Sky {
+        world: Arc::clone(venue.world()),
+        routes: ALPACA_ROUTES,
+        goods: &SHARES,
+        price_dp: ALPACA.price_dp,
+        is_nameless: ALPACA.is_nameless,
+        numbers: keys.iter().cloned().zip(0..).collect(),
+    };
+    let storm = tokio::spawn(weather::storm(sky, Arc::clone(&run), size, chance.fork()));
     let clients: Vec<_> = people
         .iter()
         .map(|person| {
-            let (venue, run) = (Arc::clone(&venue), Arc::clone(&run));
-            tokio::spawn(client(person.clone(), venue, run, size, chance.fork()))
+            let (run, share) = (Arc::clone(&run), size.signals / size.users);
+            tokio::spawn(client(person.clone(), run, share, size.lasts, chance.fork()))
         })
         .collect();
     let kills = kill_all_the_time(&mut server, &run, size, &mut chance).await;
@@ -297,12 +338,11 @@ async fn chaos_loses_nothing_doubles_nothing_and_leaves_nothing_unprotected() {
     let (peaks, fired) = storm.await.unwrap();
     println!("{} signals in {lasted:?}; now it may come to rest", told.len());
 
-    let (rested, at_rest) = rest(&people, &venue).await;
+    let (rested, at_rest) = rest(&people, REST).await;
     let feed = read::feed(&people).await;
-    let ids = read::ids(&people).await;
     server.stop().await;
     server.assert_log_is_whole();
-    let sides = Sides { told, peaks, feed, ..read::sides(&server.data, &ids, &venue, &people) };
+    let sides = Sides { told, peaks, feed, ..read::sides(&server.data, &people) };
     let verdict = sides.judge();
     println!("{}", summary(&sides, &run, kills, lasted, rested, &fired));
     println!("{}", verdict.text());

@@ -1,15 +1,15 @@
 //! Every venue's adapter against that venue's simulator: the same promises, in each venue's own words.
 
-mod alpaca;
-mod binance;
-mod binance_usdm;
-mod bybit;
-mod coinbase;
+pub(crate) mod alpaca;
+pub(crate) mod binance;
+pub(crate) mod binance_usdm;
+pub(crate) mod bybit;
+pub(crate) mod coinbase;
 mod desk;
-mod gemini;
+pub(crate) mod gemini;
 mod hurry;
-mod ibkr;
-mod kraken;
-mod place;
-mod schwab;
+pub(crate) mod ibkr;
+pub(crate) mod kraken;
+pub(crate) mod place;
+pub(crate) mod schwab;
 mod twelve;

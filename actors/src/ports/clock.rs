@@ -1,8 +1,9 @@
 //! Time, as an input.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::stages::Stamp;
+use crate::fault;
 
 /// Tells the time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -18,6 +19,8 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 pub struct SystemClock {
     started: std::time::Instant,
     anchor_us: u64,
+    /// Nothing, but in tests.
+    ahead: TimeDelta,
 }
 
 impl SystemClock {
@@ -25,8 +28,9 @@ impl SystemClock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the clock port")]
     pub fn new() -> Self {
-        let anchor_us = u64::try_from(Utc::now().timestamp_micros()).unwrap_or_default();
-        Self { started: std::time::Instant::now(), anchor_us }
+        let ahead = fault::ahead();
+        let anchor_us = u64::try_from((Utc::now() + ahead).timestamp_micros()).unwrap_or_default();
+        Self { started: std::time::Instant::now(), anchor_us, ahead }
     }
 }
 
@@ -39,7 +43,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock port")]
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        Utc::now() + self.ahead
     }
 
     fn stamp(&self) -> Stamp {

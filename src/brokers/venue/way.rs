@@ -78,6 +78,8 @@ pub struct Way {
     door: Door,
     /// By how many milliseconds the venue's time is ahead of ours.
     skew_ms: AtomicI64,
+    /// When a request was last sent, by our time in milliseconds.
+    sent_ms: AtomicI64,
     nonce: AtomicU64,
     bearer: Held,
 }
@@ -101,6 +103,7 @@ impl Way {
             lanes,
             door: Door::default(),
             skew_ms: AtomicI64::new(0),
+            sent_ms: AtomicI64::new(0),
             nonce: AtomicU64::new(0),
             bearer: Held::default(),
         }
@@ -246,11 +249,9 @@ impl Way {
     /// # Errors
     /// When it does not tell.
     pub async fn follow_time(&self) -> Result<(), Verdict> {
-        let asked = self.now();
         let Some(theirs) = self.venue().time(self).await? else { return Ok(()) };
-        // It was told about half way between the question and the answer.
-        let middle = asked + (self.now() - asked) / 2;
-        self.skew_ms.store((theirs - middle).num_milliseconds(), Ordering::Relaxed);
+        let (sent_ms, answered_ms) = (self.sent_ms.load(Ordering::Relaxed), self.now().timestamp_millis());
+        self.skew_ms.store(ahead_by(theirs.timestamp_millis(), sent_ms, answered_ms), Ordering::Relaxed);
         Ok(())
     }
 
@@ -279,6 +280,7 @@ impl Way {
             body: signed.body.to_vec(),
             limit: call.limit,
         };
+        self.sent_ms.fetch_max(self.now().timestamp_millis(), Ordering::Relaxed);
         let reply = match self.client().send(request).await {
             Ok(reply) => reply,
             Err(Lost::Unsent(why)) => {
@@ -341,6 +343,15 @@ impl Way {
     }
 }
 
+/// Returns by how many milliseconds a venue's time is ahead of ours: it was told about half way between the moment at which
+/// the question was sent, which may have waited for its turn for seconds, and the answer. Where another request was sent
+/// in between, it counts as told a little later than that, and never later than it was answered.
+const fn ahead_by(theirs_ms: i64, sent_ms: i64, answered_ms: i64) -> i64 {
+    let took = answered_ms.saturating_sub(sent_ms);
+    let middle = if took > 0 { answered_ms.saturating_sub(took / 2) } else { answered_ms };
+    theirs_ms.saturating_sub(middle)
+}
+
 /// Returns a path and query below an address, as they are: what was signed is what is sent.
 fn at(base: &Url, target: &str) -> Option<Url> {
     let whole = format!("{}{target}", base.as_str().trim_end_matches('/'));
@@ -350,6 +361,15 @@ fn at(base: &Url, target: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_that_of_half_way_between_sending_and_the_answer() {
+        assert_eq!(ahead_by(5_000, 1_000, 1_200), 3_900);
+        assert_eq!(ahead_by(1_100, 1_000, 1_200), 0);
+        // Our clock was set back meanwhile.
+        assert_eq!(ahead_by(1_100, 1_000, 900), 200);
+        assert_eq!(ahead_by(i64::MIN, i64::MIN, i64::MAX), i64::MIN);
+    }
 
     #[test]
     fn a_target_stays_below_its_address_as_it_is() {

@@ -8,10 +8,12 @@ use std::fmt::Write as _;
 use rust_decimal::Decimal;
 use trade_actors::domain::order::OrderStatus;
 
-/// A signal that a client was told the id of.
+use super::people::whole;
+
+/// A signal that a client was told the id of, and the account it was for.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
-    pub(super) user: usize,
+    pub(super) account: usize,
     pub(super) signal: String,
     /// How much it said; absent for a close.
     pub(super) quantity: Option<Decimal>,
@@ -21,7 +23,7 @@ pub(super) struct Told {
 /// An order as the log tells of it.
 #[derive(Clone, Debug)]
 pub(super) struct Ours {
-    pub(super) user: usize,
+    pub(super) account: usize,
     pub(super) signal: String,
     pub(super) symbol: String,
     /// Whether it does what a signal said; else it protects or leaves a position.
@@ -42,7 +44,7 @@ pub(super) struct Ours {
 /// An order at the venue.
 #[derive(Clone, Debug)]
 pub(super) struct Theirs {
-    pub(super) user: usize,
+    pub(super) account: usize,
     pub(super) id: String,
     pub(super) symbol: String,
     /// Whether another order brought it.
@@ -62,7 +64,7 @@ pub(super) struct Row {
     pub(super) reason: String,
 }
 
-/// A person's position in a symbol.
+/// An account's position in a symbol.
 pub(super) type Place = (usize, String);
 
 /// All sides.
@@ -78,10 +80,16 @@ pub(super) struct Sides {
     /// Positions whose plan has a stop.
     pub(super) planned: BTreeSet<Place>,
     pub(super) feed: BTreeMap<String, Row>,
-    /// Positions that the engine took for changed by somebody else.
-    pub(super) drifts: Vec<String>,
+    /// Positions that the engine took for changed by somebody else, by account.
+    pub(super) drifts: Vec<(usize, String)>,
     /// Positions that were seen to be larger than the limit, with a margin for prices that moved, in words.
     pub(super) peaks: BTreeMap<Place, String>,
+    /// What is less than this is no position at an account: nothing could sell it.
+    pub(super) lots: BTreeMap<usize, Decimal>,
+    /// Positions that are worth less than an order has to be: nothing can protect or leave them.
+    pub(super) too_small: BTreeSet<Place>,
+    /// Accounts at which no stop can rest: the program watches prices itself.
+    pub(super) watched: BTreeSet<usize>,
 }
 
 /// What is wrong, by promise.
@@ -124,6 +132,36 @@ impl Sides {
         ])
     }
 
+    /// Returns what concerns some accounts alone.
+    pub(super) fn at(&self, accounts: &BTreeSet<usize>) -> Self {
+        let is_there = |account: &usize| accounts.contains(account);
+        let mut part = self.clone();
+        part.told.retain(|told| is_there(&told.account));
+        part.ours.retain(|_, order| is_there(&order.account));
+        part.theirs.retain(|order| is_there(&order.account));
+        part.held.retain(|(account, _), _| is_there(account));
+        part.held_there.retain(|(account, _), _| is_there(account));
+        part.planned.retain(|(account, _)| is_there(account));
+        part.drifts.retain(|(account, _)| is_there(account));
+        part.peaks.retain(|(account, _), _| is_there(account));
+        let told = part.told.iter().map(|told| told.signal.as_str());
+        let signals: BTreeSet<_> =
+            told.chain(part.ours.values().map(|order| order.signal.as_str())).collect();
+        part.received =
+            self.received.clone().into_iter().filter(|(id, _)| signals.contains(id.as_str())).collect();
+        part
+    }
+
+    fn lot(&self, account: usize) -> Decimal {
+        self.lots.get(&account).copied().unwrap_or_default()
+    }
+
+    /// Returns whether two amounts at an account are not the same position.
+    pub(super) fn differ(&self, account: usize, one: Decimal, other: Decimal) -> bool {
+        let apart = (one - other).abs();
+        !apart.is_zero() && apart >= self.lot(account)
+    }
+
     fn of(&self, signal: &str) -> impl Iterator<Item = (&String, &Ours)> {
         self.ours.iter().filter(move |(_, order)| order.of_signal && order.signal == signal)
     }
@@ -135,16 +173,25 @@ impl Sides {
             self.ours.values().filter(|order| order.of_signal).map(|order| order.signal.as_str()).collect();
         for told in &self.told {
             if !self.received.contains_key(&told.signal) {
-                wrong.push(format!("user {}: {} is not in the log: {}", told.user, told.signal, told.body));
+                wrong.push(format!(
+                    "account {}: {} is not in the log: {}",
+                    told.account, told.signal, told.body
+                ));
             } else if !decided.contains(told.signal.as_str()) {
-                wrong.push(format!("user {}: {} was never decided: {}", told.user, told.signal, told.body));
+                wrong.push(format!(
+                    "account {}: {} was never decided: {}",
+                    told.account, told.signal, told.body
+                ));
+            }
+            for (id, order) in self.of(&told.signal).filter(|(_, order)| order.account != told.account) {
+                wrong.push(format!("{id} is for account {}: {}", told.account, order.told));
             }
         }
         let there: BTreeSet<_> = self.theirs.iter().map(|order| order.id.as_str()).collect();
         for (id, order) in self.ours.iter().filter(|(_, order)| !order.denied) {
             let rests = order.protects && order.status == OrderStatus::Accepted;
             if !order.status.is_final() && !rests {
-                let both = self.both(&(order.user, order.symbol.clone()));
+                let both = self.both(&(order.account, order.symbol.clone()));
                 wrong.push(format!("{id} has not come to an end: {}\n{both}", order.told));
             }
             let never_sent = !matches!(order.status, OrderStatus::Filled) && order.status.is_final();
@@ -166,7 +213,8 @@ impl Sides {
             if !seen.insert(&order.id) {
                 wrong.push(format!("two orders of one name: {}", order.told));
             }
-            if !self.ours.get(&order.id).is_some_and(|known| !known.denied && known.user == order.user) {
+            if !self.ours.get(&order.id).is_some_and(|known| !known.denied && known.account == order.account)
+            {
                 wrong.push(format!("nobody decided on {}", order.told));
             }
         }
@@ -181,7 +229,7 @@ impl Sides {
             let traded: Decimal = orders.iter().map(|order| order.filled).sum();
             if orders.len() > 1 || told.quantity.is_some_and(|said| traded > said) {
                 let orders: Vec<_> = orders.iter().map(|order| &order.told).collect();
-                wrong.push(format!("user {}: {} became {orders:?}", told.user, told.body));
+                wrong.push(format!("account {}: {} became {orders:?}", told.account, told.body));
             }
         }
         for (signal, orders) in by_signal {
@@ -195,7 +243,7 @@ impl Sides {
         let mut wrong: Vec<_> = self
             .peaks
             .iter()
-            .map(|(place, told)| format!("user {} {}: {told}\n{}", place.0, place.1, self.both(place)))
+            .map(|(place, told)| format!("account {} {}: {told}\n{}", place.0, place.1, self.both(place)))
             .collect();
         for order in &self.theirs {
             let decided = self.ours.get(&order.id).map(|known| known.quantity);
@@ -217,9 +265,9 @@ impl Sides {
         let mut wrong = Vec::new();
         for place in self.held.keys().chain(self.held_there.keys()).collect::<BTreeSet<_>>() {
             let amount = |side: &BTreeMap<Place, Decimal>| side.get(place).copied().unwrap_or_default();
-            if amount(&self.held) != amount(&self.held_there) {
+            if self.differ(place.0, amount(&self.held), amount(&self.held_there)) {
                 wrong.push(format!(
-                    "user {} {}: {} by the log, {} at the venue",
+                    "account {} {}: {} by the log, {} at the venue",
                     place.0,
                     place.1,
                     amount(&self.held),
@@ -233,16 +281,16 @@ impl Sides {
             }
         }
         // Nobody trades past the engine here, so that what it takes for an outsider's doing is its own.
-        wrong.extend(self.drifts.iter().cloned());
+        wrong.extend(self.drifts.iter().map(|(account, told)| format!("account {account} {told}")));
         wrong
     }
 
     /// Returns the last orders in one place, of both sides.
     fn both(&self, place: &Place) -> String {
-        let ours = self.ours.values().filter(|order| order.user == place.0 && order.symbol == place.1);
+        let ours = self.ours.values().filter(|order| order.account == place.0 && order.symbol == place.1);
         let mut ours: Vec<_> = ours.filter(|order| !order.denied).map(|order| order.told.as_str()).collect();
         ours.sort_unstable_by_key(|told| told.split_once('[').map(|(_, steps)| steps));
-        let theirs = self.theirs.iter().filter(|order| order.user == place.0 && order.symbol == place.1);
+        let theirs = self.theirs.iter().filter(|order| order.account == place.0 && order.symbol == place.1);
         let theirs: Vec<_> = theirs.map(|order| order.told.as_str()).collect();
         let last = |told: &[&str]| told[told.len().saturating_sub(8)..].join("\n");
         format!("by the log:\n{}\nat the venue:\n{}", last(&ours), last(&theirs))
@@ -252,20 +300,23 @@ impl Sides {
     fn unprotected(&self) -> Vec<String> {
         let mut stopped: BTreeMap<Place, Decimal> = BTreeMap::new();
         for order in self.theirs.iter().filter(|order| order.stops) {
-            *stopped.entry((order.user, order.symbol.clone())).or_default() += order.quantity - order.filled;
+            *stopped.entry((order.account, order.symbol.clone())).or_default() +=
+                order.quantity - order.filled;
         }
         let mut wrong = Vec::new();
-        for place in self.held_there.keys().chain(stopped.keys()).collect::<BTreeSet<_>>() {
+        let open = self.held_there.keys().filter(|place| !self.too_small.contains(place));
+        for place in open.chain(stopped.keys()).collect::<BTreeSet<_>>() {
             let held = self.held_there.get(place).copied().unwrap_or_default();
             let covered = stopped.get(place).copied().unwrap_or_default();
-            if held.abs() != covered {
+            let wanted = if self.watched.contains(&place.0) { Decimal::ZERO } else { held.abs() };
+            if whole(wanted, self.lot(place.0)) != covered {
                 let both = self.both(place);
                 wrong.push(format!(
-                    "user {} {}: holds {held}, stops cover {covered}\n{both}",
+                    "account {} {}: holds {held}, stops cover {covered}\n{both}",
                     place.0, place.1
                 ));
             } else if !held.is_zero() && !self.planned.contains(place) {
-                wrong.push(format!("user {} {}: holds {held} without a plan", place.0, place.1));
+                wrong.push(format!("account {} {}: holds {held} without a plan", place.0, place.1));
             }
         }
         wrong
@@ -283,7 +334,7 @@ impl Sides {
         }
         for told in &self.told {
             let Some(row) = self.feed.get(&told.signal) else {
-                wrong.push(format!("user {}: {} is not in the feed", told.user, told.signal));
+                wrong.push(format!("account {}: {} is not in the feed", told.account, told.signal));
                 continue;
             };
             let came_to_nothing = self.of(&told.signal).any(|(_, order)| {
@@ -295,7 +346,7 @@ impl Sides {
                 _ => false,
             };
             if !fits {
-                wrong.push(format!("user {}: {} is {row:?} in the feed", told.user, told.body));
+                wrong.push(format!("account {}: {} is {row:?} in the feed", told.account, told.body));
             }
         }
         wrong
@@ -309,7 +360,7 @@ mod tests {
     fn ours(signal: &str, of_signal: bool, status: OrderStatus) -> Ours {
         let filled = if status == OrderStatus::Filled { 5.into() } else { Decimal::ZERO };
         Ours {
-            user: 0,
+            account: 0,
             signal: signal.to_owned(),
             symbol: "AAPL".to_owned(),
             of_signal,
@@ -327,7 +378,7 @@ mod tests {
 
     fn theirs(id: &str, stops: bool) -> Theirs {
         Theirs {
-            user: 0,
+            account: 0,
             id: id.to_owned(),
             symbol: "AAPL".to_owned(),
             is_leg: false,
@@ -342,7 +393,7 @@ mod tests {
     fn whole() -> Sides {
         let place = (0, "AAPL".to_owned());
         let told = |signal: &str| Told {
-            user: 0,
+            account: 0,
             signal: signal.to_owned(),
             quantity: Some(5.into()),
             body: String::new(),
@@ -367,8 +418,7 @@ mod tests {
             planned: [place].into(),
             feed: [("yes".to_owned(), row("accepted", "")), ("no".to_owned(), row("rejected", "too large"))]
                 .into(),
-            drifts: Vec::new(),
-            peaks: BTreeMap::new(),
+            ..Sides::default()
         }
     }
 

@@ -10,36 +10,64 @@ use venues::book::FillMode;
 use venues::faults::{Action, Rule, When};
 use venues::feed::Price;
 use venues::streams::{Channel, StreamFaults};
+use venues::world::World;
 
 use super::compare::Place;
-use super::{Run, SYMBOLS, Size, person};
+use super::people::Good;
+use super::{Run, Size};
 use crate::support::Chance;
-use crate::support::venue::Venue;
 
 /// Largest position in per cent of equity that the engine may take, and what prices may add to it afterwards.
 const LARGEST_PCT: i64 = 10;
 const PRICES_ADD_PCT: i64 = 15;
 
+/// Where which requests go to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Routes {
+    /// Any that goes wrong.
+    pub(super) any: &'static str,
+    /// Those that place orders.
+    pub(super) orders: &'static str,
+    /// Those that cancel them.
+    pub(super) cancels: &'static str,
+}
+
+/// Where the weather is.
+#[derive(Clone, Debug)]
+pub(super) struct Sky {
+    pub(super) world: Arc<World>,
+    pub(super) routes: Routes,
+    pub(super) goods: &'static [Good],
+    /// Decimals of a price.
+    pub(super) price_dp: u32,
+    /// Whether it takes no names of ours, so that none can be taken.
+    pub(super) is_nameless: bool,
+    /// The accounts' numbers by their names there.
+    pub(super) numbers: BTreeMap<String, usize>,
+}
+
 /// Returns something that goes wrong with orders, or with any request.
-fn fault(chance: &mut Chance) -> (&'static str, Rule) {
-    const ORDERS: &str = "POST /v2/orders";
-    const ANY: &str = "* /v2/*";
+fn fault(sky: &Sky, chance: &mut Chance) -> (&'static str, Rule) {
+    let Routes { any, orders, cancels } = sky.routes;
     let when = if chance.below(2) == 0 { When::Before } else { When::After };
     let status = *chance.pick(&[500, 503, 504]);
     let (name, rule) = match chance.below(12) {
-        0 => ("delay", Rule::on(ANY, Action::Pass).delayed(50 + chance.below(600))),
+        0 => ("delay", Rule::on(any, Action::Pass).delayed(50 + chance.below(600))),
         1 => {
-            ("429", Rule::on(ANY, Action::Status { status: 429, when: When::Before, retry_after_s: Some(1) }))
+            ("429", Rule::on(any, Action::Status { status: 429, when: When::Before, retry_after_s: Some(1) }))
         }
-        2 => ("5xx", Rule::on(ANY, Action::Status { status, when, retry_after_s: None })),
-        3 | 4 => ("5xx to an order", Rule::on(ORDERS, Action::Status { status, when, retry_after_s: None })),
-        5 => ("reset", Rule::on(ANY, Action::Reset { when })),
-        6 => ("reset of an order", Rule::on(ORDERS, Action::Reset { when })),
-        7 => ("silence", Rule::on(ORDERS, Action::Silence { when })),
-        8 => ("garbled 200", Rule::on(ORDERS, Action::Garble)),
-        9 => ("rejected after it was accepted", Rule::on(ORDERS, Action::Reject)),
-        10 => ("duplicate id", Rule::on(ORDERS, Action::Duplicate)),
-        _ => ("cancel without an answer", Rule::on("DELETE /v2/orders*", Action::Reset { when })),
+        2 => ("5xx", Rule::on(any, Action::Status { status, when, retry_after_s: None })),
+        3 | 4 => ("5xx to an order", Rule::on(orders, Action::Status { status, when, retry_after_s: None })),
+        5 => ("reset", Rule::on(any, Action::Reset { when })),
+        6 => ("reset of an order", Rule::on(orders, Action::Reset { when })),
+        7 => ("silence", Rule::on(orders, Action::Silence { when })),
+        8 => ("garbled 200", Rule::on(orders, Action::Garble)),
+        9 => ("rejected after it was accepted", Rule::on(orders, Action::Reject)),
+        10 if sky.is_nameless => {
+            ("no id of a new order", Rule::on(orders, Action::LoseHeader { name: "location".to_owned() }))
+        }
+        10 => ("duplicate id", Rule::on(orders, Action::Duplicate)),
+        _ => ("cancel without an answer", Rule::on(cancels, Action::Reset { when })),
     };
     (name, rule.likely(Decimal::new(i64::try_from(2 + chance.below(14)).unwrap(), 2)))
 }
@@ -57,19 +85,14 @@ fn stream_faults(chance: &mut Chance) -> StreamFaults {
 }
 
 /// Puts other faults in force, and counts how often the ones before applied.
-fn change(
-    venue: &Venue,
-    chance: &mut Chance,
-    names: &mut Vec<&'static str>,
-    fired: &mut BTreeMap<String, u64>,
-) {
-    let world = venue.world();
+fn change(sky: &Sky, chance: &mut Chance, names: &mut Vec<&'static str>, fired: &mut BTreeMap<String, u64>) {
+    let world = &sky.world;
     for (name, counted) in names.drain(..).zip(world.faults()) {
         *fired.entry(name.to_owned()).or_default() += u64::from(counted.fired);
     }
     world.clear_faults();
     for _ in 0..2 + chance.below(3) {
-        let (name, rule) = fault(chance);
+        let (name, rule) = fault(sky, chance);
         names.push(name);
         world.add_fault(rule);
     }
@@ -89,28 +112,30 @@ fn change(
 }
 
 /// Moves one price by up to three quarters of a per cent, never further than six from where it began.
-fn move_price(venue: &Venue, chance: &mut Chance) {
-    let (symbol, start) = *chance.pick(&SYMBOLS);
+fn move_price(sky: &Sky, chance: &mut Chance) {
+    let Good { symbol, price: start, .. } = *chance.pick(sky.goods);
     let start = Decimal::from(start);
-    let last = venue.world().look(|state| state.book.feed().quote(symbol).unwrap().last);
+    let last = sky.world.look(|state| state.book.feed().quote(symbol).unwrap().last);
     let step = Decimal::from(chance.below(151)) - Decimal::from(75);
     let far = start * Decimal::new(6, 2);
-    let price = (last + last * step / Decimal::from(10_000)).clamp(start - far, start + far).round_dp(2);
-    venue.world().set_price(&Price::flat(symbol, price));
+    let price = (last + last * step / Decimal::from(10_000)).clamp(start - far, start + far);
+    let price = price.round_dp(sky.price_dp);
+    sky.world.set_price(&Price::flat(symbol, price));
 }
 
 /// Takes note of positions larger than they may be.
-fn too_large(venue: &Venue, peaks: &mut BTreeMap<Place, String>) {
+fn too_large(sky: &Sky, peaks: &mut BTreeMap<Place, String>) {
     let most = Decimal::from(LARGEST_PCT * (100 + PRICES_ADD_PCT)) / Decimal::from(10_000);
-    venue.world().look(|state| {
+    sky.world.look(|state| {
         for (name, account) in state.book.accounts() {
+            let Some(number) = sky.numbers.get(name) else { continue };
             let equity = account.equity(state.book.feed());
             for (symbol, holding) in &account.holdings {
                 let last = state.book.feed().quote(symbol).map(|quote| quote.last).unwrap_or_default();
                 let value = (holding.qty * last).abs();
                 if value > equity * most {
                     let told = format!("{} units are {value} of {equity}", holding.qty);
-                    peaks.entry((person(name), symbol.clone())).or_insert(told);
+                    peaks.entry((*number, symbol.clone())).or_insert(told);
                 }
             }
         }
@@ -120,7 +145,7 @@ fn too_large(venue: &Venue, peaks: &mut BTreeMap<Place, String>) {
 /// Has things go wrong until the run is over, then ends it all. Returns positions that were too large, and how often
 /// which fault applied.
 pub(super) async fn storm(
-    venue: Arc<Venue>,
+    sky: Sky,
     run: Arc<Run>,
     size: Size,
     mut chance: Chance,
@@ -129,28 +154,29 @@ pub(super) async fn storm(
     let every = size.lasts / u32::try_from(size.drops + 1).unwrap();
     let mut next = Duration::ZERO;
     let (mut names, mut fired, mut peaks) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let mut drops = 0;
     while !run.over.load(Ordering::Relaxed) {
         if started.elapsed() >= next {
-            change(&venue, &mut chance, &mut names, &mut fired);
+            change(&sky, &mut chance, &mut names, &mut fired);
             next = started.elapsed() + Duration::from_millis(500 + chance.below(2_000));
         }
-        let drops = run.drops.load(Ordering::Relaxed);
         if drops < size.drops && started.elapsed() >= every * u32::try_from(drops + 1).unwrap() {
             // Streams end at once, and whoever asks anything in the next moment is hung up on.
-            venue.world().clear_faults();
+            sky.world.clear_faults();
             names.clear();
-            venue.world().add_fault(Rule::on("*", Action::Reset { when: When::Before }));
-            venue.world().drop_streams(None);
+            sky.world.add_fault(Rule::on("*", Action::Reset { when: When::Before }));
+            sky.world.drop_streams(None);
             tokio::time::sleep(Duration::from_millis(300)).await;
+            drops += 1;
             run.drops.fetch_add(1, Ordering::Relaxed);
             next = Duration::ZERO;
         }
-        move_price(&venue, &mut chance);
-        too_large(&venue, &mut peaks);
+        move_price(&sky, &mut chance);
+        too_large(&sky, &mut peaks);
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
-    venue.world().clear_faults();
-    venue.world().set_fill_mode(None, FillMode::AtOnce);
-    venue.world().set_cancel_takes(0);
+    sky.world.clear_faults();
+    sky.world.set_fill_mode(None, FillMode::AtOnce);
+    sky.world.set_cancel_takes(0);
     (peaks, fired)
 }

@@ -4,7 +4,7 @@ use trade_actors::domain::order::Mode;
 
 use super::place::{Place, url};
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "alpaca",
     mode: Mode::Paper,
     money: "USD",

@@ -6,7 +6,7 @@ use trade_actors::ports::broker::IdScope;
 use super::desk::{Desk, keeps_its_promises, refuses_in_standard_codes, tries_credentials_out};
 use super::place::{Place, led};
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "binance",
     mode: Mode::Paper,
     money: "USDT",

@@ -1,5 +1,7 @@
 //! Binance, USD-M futures.
 
+use std::time::{Duration, Instant};
+
 use rust_decimal::Decimal;
 use trade_actors::domain::money::Percent;
 use trade_actors::domain::order::{Mode, Ticket};
@@ -9,7 +11,7 @@ use trade_actors::ports::broker::{BrokerError, IdScope};
 use trade_executor::brokers::credentials::Auth;
 use venues::account::{AccountSpec, KeyRights};
 use venues::book::{FillMode, Status};
-use venues::faults::{Action, Rule};
+use venues::faults::{Action, Rule, When};
 use venues::feed;
 
 use super::desk::{
@@ -18,7 +20,7 @@ use super::desk::{
 use super::place::{Place, led, url};
 use crate::support::{wait_for, wait_until};
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "binance-usdm",
     mode: Mode::Paper,
     money: "USDT",
@@ -224,6 +226,22 @@ async fn a_stop_that_becomes_nothing_is_rejected() {
     let reached = desk.ticket(Side::Sell, "0.1", OrderKind::Stop { trigger: price("59000") });
     let (code, why) = refused(desk.broker.submit(reached).await);
     assert!(code == RefusalCode::OrderRejected && why.contains("immediately trigger"), "{why}");
+}
+
+/// The question for the venue's time waits for its turn as every other; that wait is not its way there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_was_waited_for_is_the_right_time() {
+    let desk = Desk::listening(PLACE).await;
+    desk.world().set_clock_offset(chrono::TimeDelta::seconds(40));
+    // The first question is told late that its time is wrong; meanwhile the address is told to wait.
+    desk.world().add_fault(Rule::on("GET /fapi/v1/order", Action::Pass).times(1).delayed(600));
+    let wait = Action::Status { status: 429, retry_after_s: Some(4), when: When::Before };
+    desk.world().add_fault(Rule::on("GET /fapi/v1/openAlgoOrders", wait).times(1));
+    let (asked, ticket) = (Instant::now(), desk.buy("0.01"));
+    let (found, held) = tokio::join!(desk.look_up(&ticket), desk.broker.open_orders());
+    assert!(matches!(held, Err(BrokerError::NotReceived { .. })), "{held:?}");
+    assert_eq!(found.unwrap(), None);
+    assert!(asked.elapsed() > Duration::from_secs(3), "the time was asked for after {:?}", asked.elapsed());
 }
 
 /// The key of the stream ends, and with it the stream: another is asked for.

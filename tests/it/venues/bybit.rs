@@ -16,7 +16,7 @@ use super::place::{Place, led};
 use super::twelve::Person;
 use crate::support::{TestApp, wait_for, wait_until};
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "bybit",
     mode: Mode::Paper,
     money: "USDT",

@@ -16,7 +16,7 @@ use super::place::{Place, led};
 use crate::support::wait_for;
 
 /// The test keys of Coinbase's own SDK: each has its public half at its end, which is what the venue has of it.
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "coinbase",
     mode: Mode::Live,
     money: "USD",

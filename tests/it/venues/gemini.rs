@@ -18,7 +18,7 @@ use super::desk::{
 use super::place::{Place, led};
 use crate::support::wait_until;
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "gemini",
     mode: Mode::Paper,
     money: "USD",

@@ -19,7 +19,7 @@ use super::place::{Place, url};
 use super::twelve::Person;
 use crate::support::{TestApp, wait_for, wait_until};
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "ibkr",
     mode: Mode::Paper,
     money: "USD",

@@ -17,7 +17,7 @@ use super::place::{Place, url};
 use super::twelve::Person;
 use crate::support::TestApp;
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "kraken",
     mode: Mode::Live,
     money: "USD",
@@ -33,7 +33,7 @@ pub(super) const PLACE: Place = Place {
 };
 
 /// Has the venue take all accounts for ones of the highest tier.
-pub(super) fn promote(venue: &Running) {
+pub(crate) fn promote(venue: &Running) {
     let leak = |most: i64, per_second| vec![Bound::Leak { most: Decimal::from(most), per_second }];
     venue.world().set_limit(REQUESTS, leak(20, Decimal::ONE));
     venue.world().set_limit("orders", leak(180, dec("3.75")));

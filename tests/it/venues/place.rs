@@ -14,29 +14,29 @@ use super::desk::{dec, price};
 
 /// One venue, as far as the tests of all differ in it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// With which money.
-    pub(super) mode: Mode,
+    pub(crate) mode: Mode,
     /// The money accounts are counted in.
-    pub(super) money: &'static str,
+    pub(crate) money: &'static str,
     /// What is traded.
-    pub(super) coin: &'static str,
+    pub(crate) coin: &'static str,
     /// How many units of it stand for one coin where the venues' promises speak of coins.
-    pub(super) per_coin: u32,
+    pub(crate) per_coin: u32,
     /// The key's name, also the account's there, and its secret.
-    pub(super) key: (&'static str, &'static str),
+    pub(crate) key: (&'static str, &'static str),
     /// Has the program go to the simulator, whose addresses these are.
-    pub(super) lead: fn(&Value, &mut BrokersConfig),
+    pub(crate) lead: fn(&Value, &mut BrokersConfig),
     /// Where orders are placed.
-    pub(super) orders: &'static str,
+    pub(crate) orders: &'static str,
 }
 
 impl Place {
     /// Returns whether shares are traded: whole ones, on margin, of a broker that takes no ids of ours and tells of
     /// symbols when it is asked.
-    pub(super) fn deals_in_shares(&self) -> bool {
+    pub(crate) fn deals_in_shares(&self) -> bool {
         !self.coin.contains('/')
     }
 
@@ -46,12 +46,12 @@ impl Place {
     }
 
     /// Returns how many units stand for so much of a coin.
-    pub(super) fn units(&self, coins: &str) -> Decimal {
+    pub(crate) fn units(&self, coins: &str) -> Decimal {
         dec(coins) * self.scale()
     }
 
     /// Returns the price of a unit where a coin has this one.
-    pub(super) fn price(&self, of_coin: &str) -> Price {
+    pub(crate) fn price(&self, of_coin: &str) -> Price {
         Price::new(price(of_coin).get() / self.scale()).unwrap()
     }
 
@@ -62,7 +62,7 @@ impl Place {
     }
 
     /// Returns the account there.
-    pub(super) fn account(&self) -> AccountSpec {
+    pub(crate) fn account(&self) -> AccountSpec {
         let (key, secret) = self.key;
         let spec = AccountSpec::new(key, secret, Decimal::from(100_000));
         if self.deals_in_shares() {
@@ -72,11 +72,11 @@ impl Place {
     }
 
     /// Returns what opens the account.
-    pub(super) async fn auth(&self, venue: &Running) -> Auth {
+    pub(crate) async fn auth(&self, venue: &Running) -> Auth {
         let row = VENUES.iter().find(|row| row.about.name == self.name).unwrap();
         let (key, secret) = self.key;
         match row.about.ways_in {
-            [Kind::Login] => super::schwab::log_in(venue).await,
+            [Kind::Login] => super::schwab::log_in(venue, key).await,
             [Kind::Account] => Auth::Account { account: key.into() },
             _ => Auth::ApiKey { key_id: key.into(), secret: secret.into() },
         }

@@ -17,7 +17,7 @@ use venues::table::Running;
 use super::desk::{Desk, dec, keeps_its_promises, refused, refuses_in_standard_codes};
 use super::place::{Place, url};
 
-pub(super) const PLACE: Place = Place {
+pub(crate) const PLACE: Place = Place {
     name: "schwab",
     mode: Mode::Live,
     money: "USD",
@@ -38,15 +38,17 @@ pub(super) const PLACE: Place = Place {
 };
 const TOKENS: &str = "POST /v1/oauth/token";
 
-/// Logs the person in for the application, as a browser does; returns what the program is given of it.
-pub(super) async fn log_in(venue: &Running) -> Auth {
+/// Logs the person of an account in for the application, as a browser does; returns what the program is given of it.
+pub(super) async fn log_in(venue: &Running, account: &str) -> Auth {
     venue.world().add_oauth_client("app", "hush");
     venue.world().set_rate_limit(None);
     let url = venue.urls()["url"].as_str().unwrap().to_owned();
     let back = "https://127.0.0.1";
     let http =
         reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
-    let page = format!("{url}/v1/oauth/authorize?response_type=code&client_id=app&redirect_uri={back}");
+    let page = format!(
+        "{url}/v1/oauth/authorize?response_type=code&client_id=app&redirect_uri={back}&account={account}"
+    );
     let sent_back = http.get(page).send().await.unwrap();
     let code =
         sent_back.headers()["location"].to_str().unwrap().strip_prefix("https://127.0.0.1?code=").unwrap();

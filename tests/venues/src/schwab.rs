@@ -36,7 +36,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::book::{Order, Rules};
+use crate::book::{Order, OrderId, Rules};
 use crate::faults::Facts;
 use crate::http::{Answer, Request};
 use crate::limits::{Allowance, Meter};
@@ -144,6 +144,12 @@ impl Schwab {
         let desk::Named::Order(id) = self.manners.ids.read(&id.to_string())? else { return None };
         self.world.look(|state| state.book.order(id).cloned())
     }
+}
+
+/// Returns the id that a world of this seed shows for an order of the book.
+#[must_use]
+pub fn order_id(seed: u64, id: OrderId) -> i64 {
+    Ids::new(seed).order(id)
 }
 
 /// What is Schwab's own.

@@ -183,7 +183,8 @@ fn leave(view: &View<'_>) -> Vec<Move> {
     moves.extend(resting.iter().filter(|exit| exit.can_cancel()).map(|exit| Move::Cancel(exit.order)));
     // One that waits for its market counts as well: it is a way out already.
     let under_way = sum(view.exits.iter().filter(is_way_out).filter(|exit| !exit.waits()));
-    let rest = view.net.size().less(under_way).less(view.taken);
+    // A venue that keeps its fee of what is bought leaves less than a step over: with that the order would be refused.
+    let rest = view.net.size().less(under_way).less(view.taken).floor_to(view.lot);
     if view.may_place && resting.is_empty() && !rest.is_zero() {
         let purpose = Purpose::Exit { target: None };
         moves.push(Move::Place { quantity: rest, kind: OrderKind::Market, purpose });
@@ -193,7 +194,7 @@ fn leave(view: &View<'_>) -> Vec<Move> {
 
 /// Lets orders go that wait for room, and cancels what is in their way.
 fn make_room(view: &View<'_>) -> Vec<Move> {
-    let mut free = view.net.size().less(live(view.exits)).less(view.taken);
+    let mut free = view.net.size().less(live(view.exits)).less(view.taken).floor_to(view.lot);
     let mut moves = Vec::new();
     let in_the_way = |exit: &&Exit| exit.purpose.is_protection() && exit.is_out();
     let blocked = view.exits.iter().any(|exit| in_the_way(&exit));

@@ -299,6 +299,38 @@ fn what_the_broker_cannot_hold_is_left_to_us() {
 }
 
 #[test]
+fn what_no_order_can_take_is_left_over() {
+    let units = |text: &str| text.parse::<Decimal>().unwrap();
+    let amount = |text: &str| Quantity::new(units(text)).unwrap();
+    let guarded = guarded(1, Some("90"), &[]);
+    let leaving = Protection { leave: Some("the stop was reached".to_owned()), ..guarded.clone() };
+    let waiting = Exit {
+        status: OrderStatus::Queued,
+        waits_for_room: true,
+        leaves: amount("0.00999"),
+        ..exit(1, Purpose::Signal, OrderKind::Market, 0)
+    };
+    let moves = |net: &str, plan: &Protection, exits: &[Exit]| {
+        converge(&View {
+            net: Net::new(units(net)),
+            protection: Some(plan),
+            exits,
+            strays: &[],
+            lot: amount("0.000001"),
+            holds: &HOLDS_ALL,
+            taken: Quantity::ZERO,
+            may_place: true,
+        })
+    };
+    let purpose = Purpose::Exit { target: None };
+    let sold = Move::Place { quantity: amount("0.002498"), kind: OrderKind::Market, purpose };
+    assert_eq!(moves("0.0024985", &leaving, &[]), [sold]);
+    assert_eq!(moves("0.0000005", &leaving, &[]), []);
+    assert_eq!(moves("0.0024985", &guarded, &[waiting]), [Move::Release(id(1), amount("0.002498"))]);
+    assert_eq!(moves("0.0000005", &guarded, &[waiting]), [Move::Drop(id(1))]);
+}
+
+#[test]
 fn prices_reach_stops_before_targets_and_a_trail_only_follows() {
     let plan = guarded(10, Some("90"), &["110"]);
     let long = Net::new(10.into());
