@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use rust_decimal::Decimal;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use trade_actors::domain::ids::{ClientOrderId, ConnectionId, ExecutionId, UserId};
@@ -31,6 +32,8 @@ use crate::brokers::credentials::BrokerSecret;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the answer about positions is good for the balance, too, if nothing is known to have happened since.
 const SAME: TimeDelta = TimeDelta::seconds(1);
+/// How many orders are looked up at once.
+const LOOK_UPS: usize = 2;
 
 /// The way to the account, as far as it is known.
 #[derive(Debug, Default)]
@@ -72,6 +75,7 @@ pub struct Account {
     known: Mutex<Known>,
     working: Mutex<BTreeMap<ClientOrderId, Working>>,
     seen: Mutex<Seen>,
+    looking: Semaphore,
     hearing: Hearing,
     /// Reads the stream; it ends with the account.
     updates: Mutex<JoinSet<()>>,
@@ -87,6 +91,7 @@ impl Account {
             known: Mutex::default(),
             working: Mutex::default(),
             seen: Mutex::default(),
+            looking: Semaphore::new(LOOK_UPS),
             hearing: Hearing::default(),
             updates: Mutex::default(),
         })
@@ -215,8 +220,12 @@ impl Account {
         }
     }
 
+    /// Looks an order up. A few at a time: one may take several questions, and where few are allowed, many look-ups would
+    /// each have their first one answered and none its last.
     async fn look_up(&self, way: &Way, order: &Placed) -> Result<Option<OrderReport>, Verdict> {
         self.works(order);
+        // It is never closed.
+        let _turn = self.looking.acquire().await.ok();
         let found = Box::pin(way.venue().look_up(way, order)).await?;
         match &found {
             Some(report) if report.order != order.ticket.id => {
