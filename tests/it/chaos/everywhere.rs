@@ -47,6 +47,7 @@ impl Report<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "not clean yet: see docs/RELIABILITY.md"]
 async fn users_of_all_venues_lose_nothing_and_double_nothing_while_everything_goes_wrong() {
     let size = Size::wanted([18, 360, 4, 3, 80], [45, 1_800, 20, 8, 240]);
     let mut chance = Chance::new();
