@@ -226,7 +226,7 @@ async fn us_010_3_too_many_requests_only_delay_an_order_and_the_user_reads_that(
 async fn us_010_3_a_burst_of_signals_is_queued_below_the_limit_and_all_of_it_is_sent() {
     const BURST: usize = 26;
     let mut person = Person::arrive().await;
-    // What protects the position is sent meanwhile, too, and goes first.
+    // The account is looked at meanwhile, out of the same allowance.
     let limits = json!({ "signal_max_age_s": 600 });
     let changed = person.api.request(reqwest::Method::PUT, "/api/v1/risk").json(&limits);
     crate::support::api::send(changed).await.unwrap().expect(200);
