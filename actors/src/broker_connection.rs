@@ -31,10 +31,10 @@ use crate::user::lines::Lines;
 const POLL: Duration = Duration::from_secs(25);
 /// How soon it is asked again, after no answer or one that is not the end of it.
 const SURVEY_AGAIN: Duration = Duration::from_secs(5);
-/// How long a signal waits for its symbol's price.
+/// How long one question for a symbol's price may take.
+const PRICE_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a broker is asked until when the account can be traded at.
 const RUNWAY: Duration = Duration::from_secs(3_600);
-const PRICE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a connection is told.
 #[derive(Debug)]
